@@ -1,0 +1,1 @@
+"""Values that everything speaks in: ids, events, contents, learners, slates, releases. No I/O."""

@@ -1,0 +1,29 @@
+"""A release: towers, vocabulary, index, ranker and feature schema that belong together."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+PRODUCTION, STAGING = "production", "staging"
+
+MANIFEST = "manifest.json"
+"""Name of the manifest inside the release's folder, `learning-models/releases/{release_id}/`."""
+
+
+class Manifest(BaseModel):
+    """What the release is made of; version 1. Written last: a folder without one is no release."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    version: Literal[1] = 1
+    release_id: str
+    created_at: str  # ISO 8601, UTC
+    feature_schema: int
+    embedding_dim: int
+    num_contents: int
+    num_learners: int
+    collection: str  # Milvus collection of the item embeddings
+    data_snapshot: str  # id of the feature run that it was trained on
+    runs: dict[str, str]  # job name -> MLflow run id
+    metrics: dict[str, dict[str, float]]  # model name -> metric -> value, on the temporal hold-out
+    files: dict[str, str]  # path in the folder -> SHA-256

@@ -1,0 +1,1 @@
+"""What the core asks of the world, at most five methods each; every adapter passes the port's contract suite."""

@@ -1,0 +1,58 @@
+"""Metadata: learners, contents and the history of events, as PostgreSQL keeps them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class LearnerRecords:
+    """What is stored about each asked-for learner, in the order asked. Lists are most recent first."""
+
+    known: NDArray[np.bool_]  # [B]
+    opted_out: NDArray[np.bool_]  # [B]
+    cohort: tuple[str | None, ...]  # [B]
+    contents: tuple[Sequence[str], ...]  # [B] content ids of the last events, at most WINDOW
+    event_types: tuple[Sequence[str], ...]  # [B]
+    ts: tuple[Sequence[int], ...]  # [B] Unix seconds
+    completed: tuple[Sequence[str], ...]  # [B] every content that the learner ever completed
+
+
+class LearnerDirectory(Protocol):
+    """For serving: asynchronous, one statement a batch."""
+
+    async def learners(self, user_ids: Sequence[str], *, window: int) -> LearnerRecords:
+        """Raises Unavailable."""
+        ...
+
+    async def ping(self) -> None:
+        """Raises Unavailable."""
+        ...
+
+
+class Warehouse(Protocol):
+    """For import and jobs: bulk, idempotent. All raise Unavailable."""
+
+    def put_users(self, users: pa.Table) -> None:
+        """Upsert rows of USER_SCHEMA."""
+        ...
+
+    def put_contents(self, contents: pa.Table) -> None:
+        """Upsert rows of CONTENT_SCHEMA."""
+        ...
+
+    def put_events(self, events: pa.Table) -> int:
+        """Upsert rows of EVENT_SCHEMA on event_id in one transaction; returns how many were new."""
+        ...
+
+    def new_events(self, events: pa.Table) -> pa.Table:
+        """The rows whose event_id is not stored yet, without repeats inside the table."""
+        ...
+
+    def read(self, what: str) -> pa.Table:
+        """All `users` (USER_SCHEMA plus opted_out: bool) or all `contents` (CONTENT_SCHEMA)."""
+        ...

@@ -1,0 +1,122 @@
+"""Addresses and secrets, from the environment; the only place that reads it.
+
+Order, first wins: a `LEARNREC_…` variable; the addresses that `learnrec up` wrote to `VAR/run/addresses.json`
+for the engines it started; the default. A service whose variable is set is external: `up` does not start it.
+"""
+
+import json
+import os
+from collections.abc import MutableMapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app.errors import InvalidInput
+
+# What every process needs before it imports TensorFlow, Ray or MLflow: driver, workers, replicas, engines and tests.
+PROCESS_ENVIRONMENT = {
+    "TF_USE_LEGACY_KERAS": "1",  # tensorflow-recommenders 0.7 refuses Keras 3
+    "TF_CPP_MIN_LOG_LEVEL": "2",
+    "TF_ENABLE_ONEDNN_OPTS": "0",
+    "CUDA_VISIBLE_DEVICES": "-1",
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # else `uv run` uploads the working directory
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",  # alone it leaves worker nodes without a proxy: pair it with HAProxy
+    "RAY_SERVE_ENABLE_HA_PROXY": "1",
+    "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "5",
+    "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(64 * 2**20),
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+
+
+class Settings(BaseSettings):
+    """Every address, path and secret; field `x` is the variable `LEARNREC_X`."""
+
+    model_config = SettingsConfigDict(env_prefix="LEARNREC_", extra="forbid", frozen=True)
+
+    var_dir: Path = Field(Path("var"), description="folder of everything that the embedded engines keep")
+    postgres_url: str | None = Field(None, description="postgresql://user:password@host:port/database")
+    redis_url: str | None = Field(None, description="redis://host:port/0")
+    milvus_uri: str | None = Field(None, description="http://host:port")
+    mlflow_uri: str | None = Field(None, description="http://host:port")
+    ray_address: str | None = Field(None, description="host:port of the Ray head's GCS")
+    object_store: str | None = Field(None, description="URI that pyarrow.fs opens; default: VAR/objects")
+
+    http_host: str = "127.0.0.1"
+    http_port: int = Field(8000, ge=1, le=65535)
+    retrieval_backend: Literal["milvus", "faiss"] = "milvus"
+    request_timeout_ms: int = Field(2000, ge=10, description="the budget of one request, in milliseconds")
+    rate_limit: str = Field("600/minute", description="requests a subject may make, as the `limits` library reads it")
+
+    jwt_jwks_path: Path | None = Field(None, description="public keys (JWKS); default: VAR/keys/jwks.json")
+    jwt_private_key_path: Path | None = Field(None, description="development signing key; default: VAR/keys/jwt.pem")
+    jwt_issuer: str = "learnrec"
+    jwt_audience: str = "learnrec"
+    ray_auth_token: SecretStr | None = None
+
+    @property
+    def object_store_uri(self) -> str:
+        return self.object_store or (self.var_dir.resolve() / "objects").as_uri()
+
+    @property
+    def jwks_path(self) -> Path:
+        return self.jwt_jwks_path or self.var_dir / "keys" / "jwks.json"
+
+    @property
+    def private_key_path(self) -> Path:
+        return self.jwt_private_key_path or self.var_dir / "keys" / "jwt.pem"
+
+    def need(self, field: str) -> str:
+        """The address in `field`; Raises InvalidInput, with what to do, where there is none."""
+        value = getattr(self, field)
+        if value is None:
+            raise InvalidInput(
+                f"no address for {field}: start the embedded engines with `learnrec up`, "
+                f"or set LEARNREC_{field.upper()} ({type(self).model_fields[field].description})"
+            )
+        return str(value)
+
+
+def addresses_path(var_dir: Path) -> Path:
+    return var_dir / "run" / "addresses.json"
+
+
+def load_settings(*, embedded: bool = True) -> Settings:
+    """Settings of this process. Without `embedded`, only what the environment says: what is external.
+
+    Raises InvalidInput: a variable that does not validate.
+    """
+    try:
+        external = Settings()
+        if not embedded:
+            return external
+        path = addresses_path(external.var_dir)
+        started = json.loads(path.read_text()) if path.exists() else {}
+        return external.model_copy(update={k: v for k, v in started.items() if k not in external.model_fields_set})
+    except ValidationError as exc:
+        faults = "; ".join(f"LEARNREC_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in exc.errors())
+        raise InvalidInput(f"the environment does not validate: {faults}") from exc
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """The variables that carry `settings` into another process."""
+    chosen = settings.model_dump(exclude_none=True)
+    plain = {k: v.get_secret_value() if isinstance(v, SecretStr) else str(v) for k, v in chosen.items()}
+    return {f"LEARNREC_{name.upper()}": value for name, value in plain.items()}
+
+
+def prepare_process(environment: MutableMapping[str, str] | None = None) -> MutableMapping[str, str]:
+    """Set PROCESS_ENVIRONMENT where the user has not; call it first in every entry point."""
+    target = os.environ if environment is None else environment
+    for name, value in PROCESS_ENVIRONMENT.items():
+        target.setdefault(name, value)
+    return target
+
+
+def child_environment(settings: Settings, **extra: str) -> dict[str, str]:
+    """The environment for an engine or a worker: this process's own, what all need, and `settings`."""
+    return {**prepare_process(dict(os.environ)), **environment_of(settings), **extra}
