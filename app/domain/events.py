@@ -1,14 +1,16 @@
 """Events: what a learner did with a content, and when. Columnar wherever there are many."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
+from hashlib import sha1
 from uuid import uuid5
 
 import numpy as np
 import pyarrow as pa
 
-from app.domain.ids import NAMESPACE
+from app.domain.ids import NAMESPACE, uuid_texts
 
 
 class EventType(StrEnum):
@@ -55,4 +57,26 @@ class Event:
 
 def event_id_of(user_id: str, content_id: str, event_type: str, ts: datetime) -> str:
     """The id of an event that came without one: the same event gets the same id at every import."""
-    return str(uuid5(NAMESPACE, f"{user_id}|{content_id}|{event_type}|{ts.isoformat()}"))
+    return str(uuid5(NAMESPACE, f"{user_id}|{content_id}|{event_type}|{ts.astimezone(UTC).isoformat()}"))
+
+
+def event_ids(
+    user_ids: Sequence[str], content_ids: Sequence[str], event_types: Sequence[str], ts: pa.Array | pa.ChunkedArray
+) -> list[str]:
+    """`event_id_of` for a batch, in a fraction of the time; `ts` is `timestamp[us, UTC]` without nulls."""
+    if not user_ids:
+        return []
+    micros = np.asarray(ts.cast(pa.int64()))
+    moments = micros.astype("datetime64[us]")
+    text = np.where(
+        micros % 1_000_000 == 0, np.datetime_as_string(moments, unit="s"), np.datetime_as_string(moments, unit="us")
+    )
+    namespace = NAMESPACE.bytes
+    digests = [
+        sha1(namespace + f"{user}|{content}|{kind}|{moment}+00:00".encode()).digest()
+        for user, content, kind, moment in zip(user_ids, content_ids, event_types, text.tolist(), strict=True)
+    ]
+    bits = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 20)[:, :16].copy()
+    bits[:, 6] = bits[:, 6] & 0x0F | 0x50  # RFC 9562, 5.5: version 5
+    bits[:, 8] = bits[:, 8] & 0x3F | 0x80  # and variant
+    return uuid_texts(bits)

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from uuid import UUID, uuid5
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from app.errors import InvalidInput
@@ -32,6 +34,40 @@ def canonical_id(outside: str) -> str:
     return str(uuid5(NAMESPACE, text))
 
 
+def canonical_ids(outside: pa.Array, *, name: str) -> tuple[pa.Array, pa.Array]:
+    """`canonical_id` for a column of strings: the ids, null where there is none, and there the reason, else null."""
+    codes = outside.dictionary_encode()
+    ids: list[str | None] = []
+    faults: list[str | None] = []
+    for text in codes.dictionary.to_pylist():
+        try:
+            ids.append(canonical_id(text))
+            faults.append(None)
+        except InvalidInput:
+            ids.append(None)
+            faults.append(_fault_of(text, name))
+    rows = codes.indices
+    missing = pa.scalar(f"missing {name}", pa.string())
+    known = pa.array(ids, pa.string()).take(rows)
+    return known, pc.if_else(rows.is_null(), missing, pa.array(faults, pa.string()).take(rows))
+
+
+def _fault_of(text: str, name: str) -> str:
+    if not text.strip():
+        return f"missing {name}"
+    return f"oversized {name}" if len(text.strip()) > MAX_ID_LENGTH else f"unprintable {name}"
+
+
 def id_keys(ids: Iterable[str]) -> NDArray[np.uint64]:
     """The first 64 bits of each canonical UUID: what vocabularies sort and search by. `[n]`."""
     return np.fromiter((int(i[:8] + i[9:13] + i[14:18], 16) for i in ids), np.uint64)
+
+
+def uuid_texts(bits: NDArray[np.uint8]) -> list[str]:
+    """Canonical text of UUIDs that come as bytes. `[n, 16]`."""
+    text = np.ascontiguousarray(bits).tobytes().hex()
+    starts = range(0, len(text), 32)
+    return [
+        f"{text[i : i + 8]}-{text[i + 8 : i + 12]}-{text[i + 12 : i + 16]}-{text[i + 16 : i + 20]}-{text[i + 20 : i + 32]}"
+        for i in starts
+    ]

@@ -29,6 +29,10 @@ class ServedBy(StrEnum):
     POPULAR = "popular"
 
 
+EVIDENCE = ("following", "together")
+"""Item-to-item scores that retrieval computes anyway and ranking reads."""
+
+
 @dataclass(frozen=True, slots=True)
 class Candidates:
     """Candidates of a batch of learners; rows are filled from the left, unused cells hold index -1."""
@@ -36,6 +40,7 @@ class Candidates:
     index: NDArray[np.int32]  # [B, K] into the release's catalogue
     score: NDArray[np.float32]  # [B, K] retrieval score, higher is better; -inf in padding
     source: NDArray[np.int8]  # [B, K] code of SOURCES
+    evidence: NDArray[np.float32]  # [B, K, len(EVIDENCE)] what the sources say of each candidate; 0 in padding
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""Features: the one implementation that training and serving share. Pure functions over arrays."""

@@ -1,0 +1,93 @@
+"""Items as of a moment: everything that retrieval and ranking know of the contents, as arrays."""
+
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.features.arrays import load_arrays, save_arrays
+from app.features.catalogue import Catalogue, ContentArrays, LearnerVocabulary
+from app.features.items import newest, popular_lists, popularity
+from app.features.learners import EventArrays
+from app.features.neighbours import NeighbourTable, together, transitions
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How the contents stand at the moment; row = catalogue index."""
+
+    popularity: NDArray[np.float32]  # [I] 0..1
+    trend: NDArray[np.float32]  # [I] log of the week's rate over the month's
+    popular: NDArray[np.int32]  # [num_cohorts + 1, P] most popular overall (row 0) and by cohort
+    newest: NDArray[np.int32]  # [n] newest first
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """All arrays over the catalogue that one release serves from."""
+
+    contents: ContentArrays
+    standing: Standing
+    following: NeighbourTable
+    together: NeighbourTable
+    embeddings: NDArray[np.float32]  # [I, dim] unit norm
+
+    def __len__(self) -> int:
+        return len(self.standing.popularity)
+
+    def at(self, standing: Standing) -> "Items":
+        """The same contents as they stood at another moment."""
+        return replace(self, standing=standing)
+
+    def save(self, folder: Path) -> None:
+        for field in fields(self):
+            if field.name != "embeddings":
+                save_arrays(folder / field.name, getattr(self, field.name))
+        np.save(folder / "embeddings.npy", self.embeddings, allow_pickle=False)
+
+    @classmethod
+    def load(cls, folder: Path) -> "Items":
+        return cls(
+            contents=load_arrays(folder / "contents", ContentArrays),
+            standing=load_arrays(folder / "standing", Standing),
+            following=load_arrays(folder / "following", NeighbourTable),
+            together=load_arrays(folder / "together", NeighbourTable),
+            embeddings=np.load(folder / "embeddings.npy", mmap_mode="r", allow_pickle=False),
+        )
+
+
+def standing_at(pairs: EventArrays, *, catalogue: Catalogue, vocabulary: LearnerVocabulary, now: int) -> Standing:
+    """From first meetings (`pairs`) before `now` (Unix seconds)."""
+    counts = popularity(pairs, now=now, num_items=len(catalogue))
+    return Standing(
+        popularity=counts.score,
+        trend=counts.trend,
+        popular=popular_lists(
+            pairs,
+            cohort_of_user=vocabulary.cohort_of_user,
+            num_cohorts=len(vocabulary.cohorts),
+            now=now,
+            num_items=len(catalogue),
+        ),
+        newest=newest(catalogue.arrays.created_at, now=now),
+    )
+
+
+def items_at(
+    pairs: EventArrays,
+    embeddings: NDArray[np.float32],
+    *,
+    catalogue: Catalogue,
+    vocabulary: LearnerVocabulary,
+    now: int,
+) -> Items:
+    """Items as of `now`, from first meetings before it and embeddings `[I, dim]`."""
+    before = pairs.take(pairs.ts < now)
+    return Items(
+        contents=catalogue.arrays,
+        standing=standing_at(before, catalogue=catalogue, vocabulary=vocabulary, now=now),
+        following=transitions(before, num_items=len(catalogue)),
+        together=together(before, num_items=len(catalogue)),
+        embeddings=embeddings,
+    )

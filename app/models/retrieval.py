@@ -1,0 +1,123 @@
+"""Candidates: what several sources propose for a batch of learners, merged, without what is excluded."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.domain.learners import Learners
+from app.domain.slates import EVIDENCE, SOURCES, Candidates, Source
+from app.features.item_state import Items
+from app.features.neighbours import SparseScores, neighbour_scores
+from app.ports.vector_index import Neighbours
+
+QUOTA = {Source.TWO_TOWER: 100, Source.NEXT: 50, Source.TOGETHER: 50, Source.POPULAR: 50, Source.NEW: 10}
+"""Candidates that a source may propose for a learner."""
+
+WEIGHT = {Source.TWO_TOWER: 1.0, Source.NEXT: 1.0, Source.TOGETHER: 1.0, Source.POPULAR: 0.4, Source.NEW: 0.2}
+"""Weight of a source in reciprocal rank fusion (Cormack et al., SIGIR 2009)."""
+
+FUSION_OFFSET = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Proposals:
+    """Proposals of one source for a whole batch, flat: entry i proposes key[i] at rank[i] (0 is best)."""
+
+    source: Source
+    key: NDArray[np.int64]  # learner row * num_items + content
+    rank: NDArray[np.int64]
+
+
+def merge_candidates(
+    items: Items, learners: Learners, nearest: Neighbours, *, exclude: NDArray[np.int32], limit: int
+) -> Candidates:
+    """The best `limit` contents for each of `B` learners, by fused rank over all sources.
+
+    `nearest` `[B, n]` are the two-tower's; `exclude` `[B, E]` (padding -1) and the learner's history never come back.
+    """
+    num_items = len(items)
+    following = neighbour_scores(items.following, learners.history, _fading(learners, 0.6))
+    together = neighbour_scores(items.together, learners.history, _fading(learners, 0.95))
+    proposals = [
+        _from_matrix(Source.TWO_TOWER, nearest.index, num_items),
+        _from_scores(Source.NEXT, following),
+        _from_scores(Source.TOGETHER, together),
+        _from_matrix(Source.POPULAR, _popular(items, learners), num_items),
+        _from_matrix(Source.NEW, np.tile(items.standing.newest, (len(learners), 1)), num_items),
+    ]
+    key, score, source = _fuse(proposals)
+    allowed = ~np.isin(key, _keys(np.concatenate([learners.history, exclude], axis=1), num_items))
+    key, score, source = key[allowed], score[allowed], source[allowed]
+    return _cut(key, score, source, following=following, together=together, shape=(len(learners), limit))
+
+
+def _fading(learners: Learners, rate: float) -> NDArray[np.float32]:
+    """Weight of each place in the history: its strength, times `rate` for every place further back. `[B, H]`."""
+    return learners.history_strength * np.float32(rate) ** np.arange(learners.history.shape[1], dtype=np.float32)
+
+
+def _popular(items: Items, learners: Learners) -> NDArray[np.int32]:
+    popular = items.standing.popular
+    half = QUOTA[Source.POPULAR] // 2
+    own = popular[np.minimum(learners.cohort_index, len(popular) - 1), :half]
+    return np.concatenate([own, np.tile(popular[0, : QUOTA[Source.POPULAR] - half], (len(learners), 1))], axis=1)
+
+
+def _keys(index: NDArray[np.int32], num_items: int) -> NDArray[np.int64]:
+    row, column = np.nonzero(index >= 0)
+    return row * np.int64(num_items) + index[row, column]
+
+
+def _from_matrix(source: Source, index: NDArray[np.int32], num_items: int) -> _Proposals:
+    index = index[:, : QUOTA[source]]
+    row, column = np.nonzero(index >= 0)
+    return _Proposals(source, row * np.int64(num_items) + index[row, column], column)
+
+
+def _from_scores(source: Source, scores: SparseScores) -> _Proposals:
+    row = scores.key // scores.num_items
+    order = np.lexsort((scores.key, -scores.value, row))
+    rank = np.arange(len(order)) - np.searchsorted(row, row, side="left")
+    kept = rank < QUOTA[source]
+    return _Proposals(source, scores.key[order][kept], rank[kept])
+
+
+def _fuse(proposals: list[_Proposals]) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int8]]:
+    """Unique keys, their fused scores, and for each the source that gave most of it."""
+    key = np.concatenate([p.key for p in proposals])
+    gain = np.concatenate([WEIGHT[p.source] / (FUSION_OFFSET + p.rank) for p in proposals])
+    source = np.concatenate([np.full(len(p.key), SOURCES.index(p.source), np.int8) for p in proposals])
+    order = np.lexsort((source, -gain, key))
+    key, gain, source = key[order], gain[order], source[order]
+    head = np.flatnonzero(np.r_[True, key[1:] != key[:-1]][: len(key)])
+    score = np.add.reduceat(gain, head) if len(head) else gain
+    return key[head], score.astype(np.float32), source[head]
+
+
+def _cut(
+    key: NDArray[np.int64],
+    score: NDArray[np.float32],
+    source: NDArray[np.int8],
+    *,
+    following: SparseScores,
+    together: SparseScores,
+    shape: tuple[int, int],
+) -> Candidates:
+    row = key // following.num_items
+    order = np.lexsort((key, -score, row))
+    key, row, score, source = key[order], row[order], score[order], source[order]
+    place = np.arange(len(row)) - np.searchsorted(row, row, side="left")
+    kept = place < shape[1]
+    key, at = key[kept], (row[kept], place[kept])
+    candidates = Candidates(
+        index=np.full(shape, -1, np.int32),
+        score=np.full(shape, -np.inf, np.float32),
+        source=np.zeros(shape, np.int8),
+        evidence=np.zeros((*shape, len(EVIDENCE)), np.float32),
+    )
+    candidates.index[at] = key % following.num_items
+    candidates.score[at] = score[kept]
+    candidates.source[at] = source[kept]
+    candidates.evidence[at] = np.stack([following.at(key), together.at(key)], axis=-1)
+    return candidates
