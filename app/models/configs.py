@@ -1,5 +1,7 @@
 """Hyperparameters of the models: what a spec file may set, with its defaults."""
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -21,4 +23,25 @@ class TowersConfig(BaseModel):
     learning_rate: float = Field(2e-3, gt=0, le=1)
     num_epochs: int = Field(15, ge=1, le=1000)
     patience: int = Field(3, ge=1, description="epochs without better validation recall@100 before stopping")
+    seed: int = 7
+
+
+class RankerConfig(BaseModel):
+    """Hyperparameters of the ranker, of its training set and of its validation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    objective: Literal["binary:logistic", "rank:ndcg"] = "binary:logistic"
+    num_trees: int = Field(100, ge=1, le=5000, description="most boosting rounds; early stopping may use fewer")
+    max_depth: int = Field(6, ge=1, le=16)
+    learning_rate: float = Field(0.1, gt=0, le=1)
+    subsample: float = Field(0.8, gt=0, le=1)
+    colsample: float = Field(0.5, gt=0, le=1, description="share of the features that a tree sees")
+    min_child_weight: float = Field(5.0, ge=0)
+    embedding_weight: float = Field(0.05, ge=0, description="chance of an embedding's column to be drawn, others 1")
+    early_stopping: int = Field(15, ge=1, description="rounds without a better validation AUC before stopping")
+    num_folds: int = Field(5, ge=2, le=20, description="cross-validation, grouped by learner")
+    max_queries: int = Field(8_000, ge=100, description="lists in the training set, drawn at random")
+    num_candidates: int = Field(100, ge=10, le=1000)
+    num_negatives: int = Field(20, ge=1, description="per list, drawn from the candidates really retrieved")
     seed: int = 7

@@ -1,0 +1,58 @@
+"""A release as served: one folder of towers, vocabulary, catalogue, index and ranker, loaded in parts."""
+
+from functools import cached_property
+from pathlib import Path
+
+from app.domain.releases import MANIFEST, Manifest
+from app.errors import NotFound
+from app.features.catalogue import Catalogue, LearnerVocabulary
+from app.features.item_state import Items
+from app.models.ranker import Ranker
+from app.models.user_tower import TOWER_FOLDER, UserTower
+
+CATALOGUE_FOLDER, LEARNERS_FOLDER, ITEMS_FOLDER, RANKER_FOLDER = "catalogue", "learners", "items", "ranker"
+INDEX_FILE = "index.faiss"
+
+
+class Release:
+    """Read-only; each part is loaded when first asked for, arrays memory-mapped. Not mixed with any other release."""
+
+    def __init__(self, folder: Path, manifest: Manifest) -> None:
+        self.folder = folder
+        self.manifest = manifest
+
+    @property
+    def release_id(self) -> str:
+        return self.manifest.release_id
+
+    @property
+    def faiss_path(self) -> Path:
+        """The FAISS index; its rows are catalogue indices."""
+        return self.folder / INDEX_FILE
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        return Catalogue.load(self.folder / CATALOGUE_FOLDER)
+
+    @cached_property
+    def vocabulary(self) -> LearnerVocabulary:
+        return LearnerVocabulary.load(self.folder / LEARNERS_FOLDER)
+
+    @cached_property
+    def items(self) -> Items:
+        return Items.load(self.folder / ITEMS_FOLDER)
+
+    def user_tower(self, *, num_threads: int = 1) -> UserTower:
+        """Imports TensorFlow."""
+        return UserTower(self.folder / TOWER_FOLDER, num_threads=num_threads)
+
+    def ranker(self, *, num_threads: int = 1) -> Ranker:
+        return Ranker.load(self.folder / RANKER_FOLDER, num_threads=num_threads)
+
+
+def load_release(folder: Path) -> Release:
+    """The release in `folder`. Raises NotFound: it has no manifest, so it was never finished."""
+    path = folder / MANIFEST
+    if not path.exists():
+        raise NotFound(f"{folder} holds no release: no {MANIFEST}; publish one with `learnrec job run publish_release`")
+    return Release(folder, Manifest.model_validate_json(path.read_text()))

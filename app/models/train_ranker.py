@@ -1,0 +1,191 @@
+"""Training of the ranker: its training set from what retrieval really returns, cross-validation, fit, calibration."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xgboost as xgb
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GroupKFold
+
+from app.domain.slates import Candidates
+from app.features.examples import Examples
+from app.features.item_state import Items
+from app.features.ranking import feature_names, ranking_features
+from app.models.configs import RankerConfig
+from app.models.nearest import nearest_items
+from app.models.ranker import Ranker
+from app.models.retrieval import merge_candidates
+
+QUERY_BATCH = 512
+
+
+@dataclass(frozen=True, slots=True)
+class RankingSet:
+    """Rows of ranking features, grouped in lists: rows of a list follow each other."""
+
+    matrix: NDArray[np.float32]  # [n, num_features]
+    label: NDArray[np.float32]  # [n] 0, or the strength 0.5..1 of the event that followed
+    query: NDArray[np.int32]  # [n] number of the list
+    learner: NDArray[np.int32]  # [n] user index: folds are grouped by it
+    recall: float  # share of the lists that held what followed
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+
+@dataclass(frozen=True, slots=True)
+class FittedRanker:
+    ranker: Ranker
+    metrics: dict[str, float]
+    importance: dict[str, float]  # share of the total gain by feature; embeddings summed
+
+
+def ranking_set(
+    examples: Examples, embeddings: NDArray[np.float32], *, items: Items, config: RankerConfig
+) -> RankingSet:
+    """Lists for `examples` as retrieval would have answered: the content met is the positive, others negatives.
+
+    `embeddings` `[n, dim]` are the learners', by towers that never saw these examples; `items` as of their time.
+    """
+    rng = np.random.default_rng(config.seed)
+    chosen = np.sort(rng.permutation(len(examples))[: config.max_queries])
+    parts: list[tuple[NDArray[np.float32], ...]] = []
+    found = 0
+    for start in range(0, len(chosen), QUERY_BATCH):
+        rows = chosen[start : start + QUERY_BATCH]
+        part = examples.take(rows)
+        nearest = nearest_items(embeddings[rows], items.embeddings, limit=config.num_candidates)
+        exclude = np.full((len(rows), 0), -1, np.int32)
+        candidates = merge_candidates(items, part.learners, nearest, exclude=exclude, limit=config.num_candidates)
+        hit = candidates.index == part.content[:, None]
+        found += int(hit.any(1).sum())
+        keep, shorter = _sample(candidates, hit, config.num_negatives, rng)
+        with_hit = np.flatnonzero(hit.any(1))
+        label = np.take_along_axis(hit, keep, 1) * part.strength[:, None]
+        matrix = ranking_features(part.learners, embeddings[rows], shorter, items=items)
+        used = (shorter.index >= 0) & np.isin(np.arange(len(rows)), with_hit)[:, None]
+        query = np.broadcast_to((start + np.arange(len(rows)))[:, None], used.shape)
+        learner = np.broadcast_to(part.learners.user_index[:, None], used.shape)
+        parts.append((matrix[used.ravel()], label[used].astype(np.float32), query[used], learner[used]))
+    matrix, label, query, learner = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return RankingSet(matrix, label, query.astype(np.int32), learner.astype(np.int32), found / max(len(chosen), 1))
+
+
+def _sample(
+    candidates: Candidates, hit: NDArray[np.bool_], num_negatives: int, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], Candidates]:
+    """The hit and `num_negatives` others of each list, by random key; also the columns kept `[B, n]`."""
+    key = rng.random(hit.shape) + np.where(candidates.index >= 0, 0, 2)
+    key[hit] = -1
+    keep = np.argsort(key, axis=1)[:, : num_negatives + 1]
+    return keep, Candidates(
+        index=np.take_along_axis(candidates.index, keep, 1),
+        score=np.take_along_axis(candidates.score, keep, 1),
+        source=np.take_along_axis(candidates.source, keep, 1),
+        evidence=np.take_along_axis(candidates.evidence, keep[:, :, None], 1),
+    )
+
+
+def booster_params(config: RankerConfig, *, num_threads: int = 0) -> dict[str, Any]:
+    """Parameters of xgboost.train."""
+    return {
+        "objective": config.objective,
+        "eval_metric": ["auc"],
+        "tree_method": "hist",
+        "max_depth": config.max_depth,
+        "eta": config.learning_rate,
+        "subsample": config.subsample,
+        "colsample_bytree": config.colsample,
+        "min_child_weight": config.min_child_weight,
+        "seed": config.seed,
+        **({"nthread": num_threads} if num_threads else {}),
+    }
+
+
+def column_weights(num_features: int, *, embedding_dim: int, config: RankerConfig) -> NDArray[np.float32]:
+    """Chance of each column to be drawn for a tree: raw embedding dimensions less often than the others."""
+    weights = np.ones(num_features, np.float32)
+    weights[: 2 * embedding_dim] = config.embedding_weight
+    return weights
+
+
+def as_matrix(data: RankingSet, rows: NDArray[np.int64], *, embedding_dim: int, config: RankerConfig) -> xgb.DMatrix:
+    matrix = xgb.DMatrix(data.matrix[rows], data.label[rows])
+    matrix.set_info(feature_weights=column_weights(data.matrix.shape[1], embedding_dim=embedding_dim, config=config))
+    if config.objective.startswith("rank:"):
+        matrix.set_info(qid=data.query[rows])
+    return matrix
+
+
+Train = Callable[[RankingSet, NDArray[np.int64], int], xgb.Booster]
+"""Fits the final booster on rows of the set for a number of rounds: in this process, or on a cluster."""
+
+
+def fit_ranker(
+    data: RankingSet, *, embedding_dim: int, config: RankerConfig, train: Train | None = None, num_threads: int = 0
+) -> FittedRanker:
+    """Cross-validate by learner, fit on everything for the mean best number of rounds, calibrate out of fold."""
+    params = booster_params(config, num_threads=num_threads)
+    margin, rounds, aucs = np.zeros(len(data), np.float32), [], []
+    for fit, hold in _folds(data, config):
+        inside = as_matrix(data, fit, embedding_dim=embedding_dim, config=config)
+        outside = as_matrix(data, hold, embedding_dim=embedding_dim, config=config)
+        booster = xgb.train(
+            params,
+            inside,
+            config.num_trees,
+            evals=[(outside, "valid")],
+            early_stopping_rounds=config.early_stopping,
+            verbose_eval=False,
+        )
+        best = booster.best_iteration + 1
+        margin[hold] = booster.predict(outside, output_margin=True, iteration_range=(0, best))
+        rounds.append(best)
+        aucs.append(float(roc_auc_score(data.label[hold] > 0, margin[hold])))
+    num_rounds = max(1, round(float(np.mean(rounds))))
+    everything = np.arange(len(data))
+    if train is None:
+        whole = as_matrix(data, everything, embedding_dim=embedding_dim, config=config)
+        booster = xgb.train(params, whole, num_rounds)
+    else:
+        booster = train(data, everything, num_rounds)
+    slope, intercept = _platt(margin, data.label)
+    metrics = {
+        "auc_cv": float(np.mean(aucs)),
+        "auc_cv_std": float(np.std(aucs)),
+        "num_rounds": float(num_rounds),
+        "num_rows": float(len(data)),
+        "candidate_recall": data.recall,
+    }
+    ranker = Ranker(booster, slope=slope, intercept=intercept)
+    return FittedRanker(ranker, metrics, feature_importance(booster, embedding_dim=embedding_dim))
+
+
+def _folds(data: RankingSet, config: RankerConfig) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    group = np.where(data.learner > 0, data.learner, -1 - data.query)  # the unknown are learners of their own
+    num_folds = min(config.num_folds, len(np.unique(group)))
+    return list(GroupKFold(num_folds, shuffle=True, random_state=config.seed).split(data.matrix, groups=group))
+
+
+def _platt(margin: NDArray[np.float32], label: NDArray[np.float32]) -> tuple[float, float]:
+    """Slope (kept positive: order must not turn) and intercept of the sigmoid that fits soft labels best."""
+    x = np.r_[margin, margin][:, None]
+    y = np.r_[np.ones(len(margin)), np.zeros(len(margin))]
+    fitted = LogisticRegression(C=1e6).fit(x, y, sample_weight=np.r_[label, 1 - label])
+    return max(float(fitted.coef_[0, 0]), 1e-3), float(fitted.intercept_[0])
+
+
+def feature_importance(booster: xgb.Booster, *, embedding_dim: int) -> dict[str, float]:
+    """Share of the total gain, greatest first."""
+    names: Sequence[str] = feature_names(embedding_dim)
+    gain: dict[str, float] = {}
+    for key, value in booster.get_score(importance_type="total_gain").items():
+        name = names[int(key[1:])]
+        name = name.rsplit("_", 1)[0] if "_embedding_" in name else name
+        gain[name] = gain.get(name, 0.0) + float(value if not isinstance(value, list) else sum(value))
+    total = sum(gain.values()) or 1.0
+    return {name: value / total for name, value in sorted(gain.items(), key=lambda pair: -pair[1])}
