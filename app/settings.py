@@ -38,22 +38,26 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="LEARNREC_", extra="forbid", frozen=True)
 
-    var_dir: Path = Field(Path("var"), description="folder of everything that the embedded engines keep")
-    postgres_url: str | None = Field(None, description="postgresql://user:password@host:port/database")
-    redis_url: str | None = Field(None, description="redis://host:port/0")
-    milvus_uri: str | None = Field(None, description="http://host:port")
-    mlflow_uri: str | None = Field(None, description="http://host:port")
-    ray_address: str | None = Field(None, description="host:port of the Ray head's GCS")
-    object_store: str | None = Field(None, description="URI that pyarrow.fs opens; default: VAR/objects")
+    var_dir: Path = Field(default=Path("var"), description="folder of everything that the embedded engines keep")
+    postgres_url: str | None = Field(default=None, description="postgresql://user:password@host:port/database")
+    redis_url: str | None = Field(default=None, description="redis://host:port/0")
+    milvus_uri: str | None = Field(default=None, description="http://host:port")
+    mlflow_uri: str | None = Field(default=None, description="http://host:port")
+    ray_address: str | None = Field(default=None, description="host:port of the Ray head's GCS")
+    object_store: str | None = Field(default=None, description="URI that pyarrow.fs opens; default: VAR/objects")
 
     http_host: str = "127.0.0.1"
-    http_port: int = Field(8000, ge=1, le=65535)
+    http_port: int = Field(default=8000, ge=1, le=65535)
     retrieval_backend: Literal["milvus", "faiss"] = "milvus"
-    request_timeout_ms: int = Field(2000, ge=10, description="the budget of one request, in milliseconds")
-    rate_limit: str = Field("600/minute", description="requests a subject may make, as the `limits` library reads it")
+    request_timeout_ms: int = Field(default=2000, ge=10, description="the budget of one request, in milliseconds")
+    rate_limit: str = Field(
+        default="600/minute", description="requests a subject may make, as the `limits` library reads it"
+    )
 
-    jwt_jwks_path: Path | None = Field(None, description="public keys (JWKS); default: VAR/keys/jwks.json")
-    jwt_private_key_path: Path | None = Field(None, description="development signing key; default: VAR/keys/jwt.pem")
+    jwt_jwks_path: Path | None = Field(default=None, description="public keys (JWKS); default: VAR/keys/jwks.json")
+    jwt_private_key_path: Path | None = Field(
+        default=None, description="development signing key; default: VAR/keys/jwt.pem"
+    )
     jwt_issuer: str = "learnrec"
     jwt_audience: str = "learnrec"
     ray_auth_token: SecretStr | None = None
@@ -96,6 +100,8 @@ def load_settings(*, embedded: bool = True) -> Settings:
             return external
         path = addresses_path(external.var_dir)
         started = json.loads(path.read_text()) if path.exists() else {}
+        if "ray_auth_token" in started:
+            started["ray_auth_token"] = SecretStr(started["ray_auth_token"])
         return external.model_copy(update={k: v for k, v in started.items() if k not in external.model_fields_set})
     except ValidationError as exc:
         faults = "; ".join(f"LEARNREC_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in exc.errors())
@@ -109,14 +115,28 @@ def environment_of(settings: Settings) -> dict[str, str]:
     return {f"LEARNREC_{name.upper()}": value for name, value in plain.items()}
 
 
-def prepare_process(environment: MutableMapping[str, str] | None = None) -> MutableMapping[str, str]:
-    """Set PROCESS_ENVIRONMENT where the user has not; call it first in every entry point."""
+def ray_authentication(settings: Settings) -> dict[str, str]:
+    """How Ray's daemons and clients know each other; Ray reads it when it is imported."""
+    if settings.ray_auth_token is None:
+        return {}
+    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": settings.ray_auth_token.get_secret_value()}
+
+
+def prepare_process(
+    environment: MutableMapping[str, str] | None = None, *, settings: Settings | None = None
+) -> MutableMapping[str, str]:
+    """Set PROCESS_ENVIRONMENT where the user has not; call it first in every entry point.
+
+    With `settings`, before anything imports Ray, also what Ray's clients need to be let in.
+    """
     target = os.environ if environment is None else environment
     for name, value in PROCESS_ENVIRONMENT.items():
         target.setdefault(name, value)
+    if settings is not None:
+        target.update(ray_authentication(settings))
     return target
 
 
 def child_environment(settings: Settings, **extra: str) -> dict[str, str]:
     """The environment for an engine or a worker: this process's own, what all need, and `settings`."""
-    return {**prepare_process(dict(os.environ)), **environment_of(settings), **extra}
+    return {**prepare_process(dict(os.environ), settings=settings), **environment_of(settings), **extra}

@@ -1,0 +1,1 @@
+"""One module per engine: its command line, its environment, its data folder, its ping."""

@@ -1,0 +1,113 @@
+"""Real engines for all tests: each starts once a session, at first use, with data of its own."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from app.settings import prepare_process
+
+prepare_process()  # before any test module imports TensorFlow, Ray or MLflow
+
+from cluster.stack.engines.milvus_lite import MilvusLiteEngine  # noqa: E402  # after prepare_process
+from cluster.stack.engines.mlflow import MlflowEngine  # noqa: E402
+from cluster.stack.engines.postgres import PostgresEngine  # noqa: E402
+from cluster.stack.engines.ray import RayEngine  # noqa: E402
+from cluster.stack.engines.redis import RedisEngine  # noqa: E402
+from cluster.stack.ports import free_ports  # noqa: E402
+from tests.engines import MilvusServerEngine, running  # noqa: E402
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running(PostgresEngine, tmp_path_factory.mktemp("postgres")) as engine:
+        yield engine.address
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running(RedisEngine, tmp_path_factory.mktemp("redis")) as engine:
+        yield engine.address
+
+
+@pytest.fixture(scope="session")
+def milvus_lite_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running(MilvusLiteEngine, tmp_path_factory.mktemp("milvus-lite")) as engine:
+        yield engine.address
+
+
+@pytest.fixture(scope="session")
+def milvus_server_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real Milvus 2.3 server; there is a wheel for Linux on x86-64 only."""
+    if not sys.platform.startswith("linux"):
+        pytest.skip("the package milvus 2.3.5 has no server for this machine")
+    with running(MilvusServerEngine, tmp_path_factory.mktemp("milvus-server")) as engine:
+        yield engine.address
+
+
+@pytest.fixture(scope="session")
+def mlflow_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running(MlflowEngine, tmp_path_factory.mktemp("mlflow")) as engine:
+        yield engine.address
+
+
+@pytest.fixture(scope="session")
+def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a Ray head, without a token; a test connects with `ray.init(address=…)`."""
+    folder = tmp_path_factory.mktemp("ray")
+    with running(RayEngine, folder, dashboard_port=free_ports(1)[0]) as engine:
+        assert isinstance(engine, RayEngine)
+        yield engine.address
+        engine.keep_logs()
+
+
+@pytest.fixture
+def clean_redis(redis_url: str) -> str:
+    """A Redis without a key."""
+    from redis import Redis
+
+    with Redis.from_url(redis_url) as client:
+        client.flushall()
+    return redis_url
+
+
+_NUMBERS = count()
+
+
+@pytest.fixture
+def empty_postgres(postgres_url: str) -> Iterator[str]:
+    """The URL of a database of its own, without a table."""
+    import psycopg
+
+    name = f"test_{next(_NUMBERS)}"
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+        yield f"{postgres_url.rpartition('/')[0]}/{name}"
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+@pytest.fixture
+def clean_postgres(empty_postgres: str) -> str:
+    """The URL of a database of its own, migrated, without a row."""
+    from app.adapters.postgres.migrations import migrate
+
+    migrate(empty_postgres)
+    return empty_postgres
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Callable[[str], Path]:
+    """Finds a data set of the shared folder; skips the test where it is absent, but fails it in CI."""
+
+    def find(name: str) -> Path:
+        path = REPOSITORY.parent / "shared" / "data" / name
+        if not path.exists() and os.environ.get("CI") != "true":
+            pytest.skip(f"the data set {path} is not here")
+        return path
+
+    return find
