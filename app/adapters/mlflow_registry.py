@@ -118,7 +118,8 @@ class MlflowRegistry:
         if response.is_success:
             return response.json()
         code = _error_code(response)
-        if missing_ok and (code == "RESOURCE_DOES_NOT_EXIST" or "alias" in path and code == "INVALID_PARAMETER_VALUE"):
+        missing = {"RESOURCE_DOES_NOT_EXIST"} | ({"INVALID_PARAMETER_VALUE"} if path.endswith("/alias") else set())
+        if missing_ok and code in missing:
             return {}
         if exists_ok and code == "RESOURCE_ALREADY_EXISTS":
             return {}

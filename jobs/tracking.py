@@ -1,0 +1,91 @@
+"""Runs in MLflow: parameters, metrics, files and where to look at them."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from app.errors import Unavailable
+from app.settings import Settings
+
+EXPERIMENT = "learnrec"
+MAX_PARAM_LENGTH = 6000
+
+
+class Run:
+    """One run; use `tracked`."""
+
+    def __init__(self, client: Any, *, uri: str, experiment_id: str, run_id: str) -> None:
+        self._client = client
+        self.run_id = run_id
+        self.url = f"{uri}/#/experiments/{experiment_id}/runs/{run_id}"
+
+    def metrics(self, values: Mapping[str, float], *, step: int = 0) -> None:
+        for name, value in values.items():
+            self._client.log_metric(self.run_id, name.replace("@", "_at_"), value, step=step)
+
+    def tag(self, name: str, value: str) -> None:
+        self._client.set_tag(self.run_id, name, value)
+
+    def table(self, name: str, value: Any) -> None:
+        """`value` as JSON in the file `name`."""
+        self._client.log_text(self.run_id, json.dumps(value, indent=1, ensure_ascii=False), name)
+
+    def file(self, path: Path) -> None:
+        self._client.log_artifact(self.run_id, str(path))
+
+
+@contextmanager
+def tracked(
+    settings: Settings, job: str, *, params: Mapping[str, Any], tags: Mapping[str, str] | None = None
+) -> Iterator[Run]:
+    """A run of `job` that ends as FINISHED, FAILED or KILLED. Raises Unavailable: no MLflow server answers."""
+    uri = settings.need("mlflow_uri").rstrip("/")
+    _ping(uri)
+    from mlflow.exceptions import MlflowException  # 5 s to import: only where a run is made
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(tracking_uri=uri)
+    try:
+        experiment = client.get_experiment_by_name(EXPERIMENT)
+        experiment_id = experiment.experiment_id if experiment else client.create_experiment(EXPERIMENT)
+        started = client.create_run(experiment_id, run_name=job, tags={"job": job, **(tags or {})})
+        run = Run(client, uri=uri, experiment_id=experiment_id, run_id=started.info.run_id)
+        for name, value in flat(params).items():
+            client.log_param(run.run_id, name, value[:MAX_PARAM_LENGTH])
+    except MlflowException as exc:
+        raise Unavailable("mlflow", str(exc)) from exc
+    status = "KILLED"
+    try:
+        yield run
+        status = "FINISHED"
+    except MlflowException as exc:
+        status = "FAILED"
+        raise Unavailable("mlflow", str(exc)) from exc
+    except Exception:
+        status = "FAILED"
+        raise
+    finally:
+        client.set_terminated(run.run_id, status=status)
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested tables as `table.key`."""
+    result: dict[str, str] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            result |= flat(value, f"{prefix}{name}.")
+        else:
+            result[prefix + name] = str(value)
+    return result
+
+
+def _ping(uri: str) -> None:
+    """MLflow's client tries for minutes: ask once before it is imported."""
+    try:
+        httpx.get(f"{uri}/health", timeout=5.0).raise_for_status()
+    except httpx.HTTPError as exc:
+        raise Unavailable("mlflow", f"{uri}: {exc}; `learnrec up` starts one") from exc
