@@ -39,16 +39,16 @@ def merge_candidates(
     num_items = len(items)
     following = neighbour_scores(items.following, learners.history, _fading(learners, 0.6))
     together = neighbour_scores(items.together, learners.history, _fading(learners, 0.95))
-    proposals = [
-        _from_matrix(Source.TWO_TOWER, nearest.index, num_items),
-        _from_scores(Source.NEXT, following),
-        _from_scores(Source.TOGETHER, together),
-        _from_matrix(Source.POPULAR, _popular(items, learners), num_items),
-        _from_matrix(Source.NEW, np.tile(items.standing.newest, (len(learners), 1)), num_items),
-    ]
+    barred = np.unique(_keys(np.concatenate([learners.history, exclude], axis=1), num_items))
+    in_order = {
+        Source.TWO_TOWER: _keys(nearest.index, num_items),
+        Source.NEXT: _by_score(following),
+        Source.TOGETHER: _by_score(together),
+        Source.POPULAR: _keys(_popular(items, learners), num_items),
+        Source.NEW: _keys(np.tile(items.standing.newest, (len(learners), 1)), num_items),
+    }
+    proposals = [_propose(source, keys, barred, num_items) for source, keys in in_order.items()]
     key, score, source = _fuse(proposals)
-    allowed = ~np.isin(key, _keys(np.concatenate([learners.history, exclude], axis=1), num_items))
-    key, score, source = key[allowed], score[allowed], source[allowed]
     return _cut(key, score, source, following=following, together=together, shape=(len(learners), limit))
 
 
@@ -69,18 +69,17 @@ def _keys(index: NDArray[np.int32], num_items: int) -> NDArray[np.int64]:
     return row * np.int64(num_items) + index[row, column]
 
 
-def _from_matrix(source: Source, index: NDArray[np.int32], num_items: int) -> _Proposals:
-    index = index[:, : QUOTA[source]]
-    row, column = np.nonzero(index >= 0)
-    return _Proposals(source, row * np.int64(num_items) + index[row, column], column)
+def _by_score(scores: SparseScores) -> NDArray[np.int64]:
+    return scores.key[np.lexsort((scores.key, -scores.value, scores.key // scores.num_items))]
 
 
-def _from_scores(source: Source, scores: SparseScores) -> _Proposals:
-    row = scores.key // scores.num_items
-    order = np.lexsort((scores.key, -scores.value, row))
-    rank = np.arange(len(order)) - np.searchsorted(row, row, side="left")
+def _propose(source: Source, key: NDArray[np.int64], barred: NDArray[np.int64], num_items: int) -> _Proposals:
+    """`key` best first within each learner: what is barred takes no part of the quota."""
+    key = key[~np.isin(key, barred)]
+    row = key // num_items
+    rank = np.arange(len(key)) - np.searchsorted(row, row, side="left")
     kept = rank < QUOTA[source]
-    return _Proposals(source, scores.key[order][kept], rank[kept])
+    return _Proposals(source, key[kept], rank[kept])
 
 
 def _fuse(proposals: list[_Proposals]) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int8]]:

@@ -92,6 +92,24 @@ def fit_towers(
     return Towers(model, embed_items(model, known=known, now=now))
 
 
+def continue_towers(
+    model: TwoTower,
+    train: Examples,
+    *,
+    catalogue: Catalogue,
+    vocabulary: LearnerVocabulary,
+    config: TowersConfig,
+    on_epoch: OnEpoch | None = None,
+) -> Towers:
+    """One gentle epoch over `train`, so that the latest events count while the embedding space stays where it was."""
+    gentle = config.model_copy(update={"num_epochs": 1, "learning_rate": config.learning_rate / 4})
+    model.optimizer.learning_rate.assign(gentle.learning_rate)
+    nothing = train.take(np.zeros(len(train), np.bool_))
+    return fit_towers(
+        train, nothing, catalogue=catalogue, vocabulary=vocabulary, config=gentle, on_epoch=on_epoch, model=model
+    )
+
+
 def _batches(train: Examples, config: TowersConfig) -> tf.data.Dataset:
     """Shuffled batches of rows, gathered in the graph: no per-example work in Python."""
     columns = {name: tf.constant(array) for name, array in user_inputs(train.learners).items()}

@@ -1,0 +1,70 @@
+"""The hold-out's verdict: models and baselines on what learners met after everything that was trained on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.domain.learners import Learners
+from app.features.dataset import Dataset
+from app.features.item_state import Items
+from app.features.learners import EventArrays, learner_features, windows_at
+from app.models.baselines import item_knn_scores, popular_scores, top
+from app.models.evaluation import list_metrics
+from app.models.histories import Histories
+from app.models.lists import Embeds, ranked_lists
+from app.models.ranker import Ranker
+from app.models.timeline import Timeline
+
+FULL, RETRIEVAL, POPULAR, ITEM_KNN = "two_tower_ranker", "retrieval", "popular", "item_knn"
+MAX_LEARNERS = 5_000
+DEPTH = 100
+
+Verdict = Mapping[str, Mapping[str, float]]
+"""Model name -> metric -> mean over learners."""
+
+
+@dataclass(frozen=True, slots=True)
+class HoldOut:
+    """Learners who met something new after `timeline.holdout_from`, as they stood just before."""
+
+    before: EventArrays  # first meetings before the hold-out
+    learners: Learners  # [B]
+    histories: Histories  # [B]
+    relevant: list[NDArray[np.int32]]  # [B] contents met in the hold-out for the first time
+
+
+def hold_out(dataset: Dataset, timeline: Timeline, *, seed: int = 0) -> HoldOut:
+    """At most MAX_LEARNERS, drawn at random, among those with a history before the hold-out."""
+    pairs = dataset.pairs
+    before, after = pairs.take(pairs.ts < timeline.holdout_from), pairs.take(pairs.ts >= timeline.holdout_from)
+    user = np.intersect1d(before.user, after.user)
+    if len(user) > MAX_LEARNERS:
+        user = np.sort(np.random.default_rng(seed).choice(user, MAX_LEARNERS, replace=False))
+    now = after.ts[np.searchsorted(after.user, user, side="left")]
+    events = dataset.events
+    past = events.take(events.ts < timeline.holdout_from)
+    learners = learner_features(
+        windows_at(past, user, now), user_index=user, cohort_index=dataset.vocabulary.cohort_of_user[user]
+    )
+    return HoldOut(before, learners, Histories.of(before, user), Histories.of(after, user).lists())
+
+
+def judge(held: HoldOut, *, towers: Embeds, items: Items, ranker: Ranker) -> dict[str, dict[str, float]]:
+    """Metrics of the whole system, of retrieval alone and of two baselines; `items` as of the hold-out's start."""
+    lists = list(ranked_lists(held.learners, held.histories, towers=towers, items=items, ranker=ranker, depth=DEPTH))
+    num_items, num_learners = len(items), len(held.histories)
+    now = int(held.before.ts.max(initial=0)) + 1
+    popular = popular_scores(held.before, now=now, num_items=num_items, num_learners=num_learners)
+    knn = item_knn_scores(held.before, held.histories, num_items=num_items)
+    ranked = {
+        FULL: np.concatenate([part.index for part in lists]),
+        RETRIEVAL: np.concatenate([part.retrieved for part in lists]),
+        POPULAR: top(popular, held.histories, limit=DEPTH),
+        ITEM_KNN: top(knn, held.histories, limit=DEPTH),
+    }
+    return {
+        name: {metric: float(values.mean()) for metric, values in list_metrics(index, held.relevant).items()}
+        for name, index in ranked.items()
+    }
