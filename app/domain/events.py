@@ -73,7 +73,7 @@ def event_ids(
     )
     namespace = NAMESPACE.bytes
     digests = [
-        sha1(namespace + f"{user}|{content}|{kind}|{moment}+00:00".encode()).digest()
+        sha1(namespace + f"{user}|{content}|{kind}|{moment}+00:00".encode()).digest()  # noqa: S324  # uuid5 is SHA-1
         for user, content, kind, moment in zip(user_ids, content_ids, event_types, text.tolist(), strict=True)
     ]
     bits = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 20)[:, :16].copy()

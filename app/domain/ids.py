@@ -1,11 +1,9 @@
 """Ids: UUIDs inside; anything else from outside becomes the uuid5 of one namespace, the same everywhere."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from uuid import UUID, uuid5
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from app.errors import InvalidInput
@@ -34,22 +32,16 @@ def canonical_id(outside: str) -> str:
     return str(uuid5(NAMESPACE, text))
 
 
-def canonical_ids(outside: pa.Array, *, name: str) -> tuple[pa.Array, pa.Array]:
-    """`canonical_id` for a column of strings: the ids, null where there is none, and there the reason, else null."""
-    codes = outside.dictionary_encode()
-    ids: list[str | None] = []
-    faults: list[str | None] = []
-    for text in codes.dictionary.to_pylist():
+def canonical_ids(outside: Sequence[str], *, name: str) -> tuple[list[str | None], list[str | None]]:
+    """`canonical_id` for many, each distinct one once: the ids, None where there is none, and there the reason."""
+    known: dict[str, tuple[str | None, str | None]] = {}
+    for text in set(outside):
         try:
-            ids.append(canonical_id(text))
-            faults.append(None)
+            known[text] = canonical_id(text), None
         except InvalidInput:
-            ids.append(None)
-            faults.append(_fault_of(text, name))
-    rows = codes.indices
-    missing = pa.scalar(f"missing {name}", pa.string())
-    known = pa.array(ids, pa.string()).take(rows)
-    return known, pc.if_else(rows.is_null(), missing, pa.array(faults, pa.string()).take(rows))
+            known[text] = None, _fault_of(text, name)
+    found = [known[text] for text in outside]
+    return [one for one, _ in found], [fault for _, fault in found]
 
 
 def _fault_of(text: str, name: str) -> str:
@@ -66,8 +58,5 @@ def id_keys(ids: Iterable[str]) -> NDArray[np.uint64]:
 def uuid_texts(bits: NDArray[np.uint8]) -> list[str]:
     """Canonical text of UUIDs that come as bytes. `[n, 16]`."""
     text = np.ascontiguousarray(bits).tobytes().hex()
-    starts = range(0, len(text), 32)
-    return [
-        f"{text[i : i + 8]}-{text[i + 8 : i + 12]}-{text[i + 12 : i + 16]}-{text[i + 16 : i + 20]}-{text[i + 20 : i + 32]}"
-        for i in starts
-    ]
+    plain = (text[i : i + 32] for i in range(0, len(text), 32))
+    return [f"{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:]}" for h in plain]
