@@ -22,6 +22,14 @@ class LearnerRecords:
     completed: tuple[Sequence[str], ...]  # [B] every content that the learner ever completed
 
 
+@dataclass(frozen=True, slots=True)
+class NewEvents:
+    """The rows of a batch that are not stored yet, without repeats inside the batch, in its order. EVENT_SCHEMA."""
+
+    known: pa.Table  # on contents that are stored
+    unknown_content: pa.Table  # on contents that are not
+
+
 class LearnerDirectory(Protocol):
     """For serving: asynchronous, one statement a batch."""
 
@@ -46,11 +54,14 @@ class Warehouse(Protocol):
         ...
 
     def put_events(self, events: pa.Table) -> int:
-        """Upsert rows of EVENT_SCHEMA on event_id in one transaction; returns how many were new."""
+        """Upsert rows of EVENT_SCHEMA on event_id in one transaction; returns how many were new.
+
+        A learner not seen yet gets a row without a cohort, created at their first event.
+        """
         ...
 
-    def new_events(self, events: pa.Table) -> pa.Table:
-        """The rows whose event_id is not stored yet, without repeats inside the table."""
+    def new_events(self, events: pa.Table) -> NewEvents:
+        """The rows whose event_id is not stored yet."""
         ...
 
     def read(self, what: str) -> pa.Table:

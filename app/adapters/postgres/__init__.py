@@ -1,0 +1,1 @@
+"""Learners, contents and events in PostgreSQL."""

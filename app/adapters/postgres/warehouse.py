@@ -1,0 +1,178 @@
+"""Bulk reads and writes for import and jobs: COPY into a staging table, then one statement."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from typing import Self
+
+import numpy as np
+import psycopg
+import pyarrow as pa
+
+from app.adapters.postgres.errors import translated
+from app.adapters.postgres.partitions import ensure_months
+from app.adapters.postgres.transfer import fetch, stage
+from app.domain.contents import CONTENT_SCHEMA, USER_SCHEMA
+from app.errors import Conflict, InvalidInput
+from app.ports.metadata import NewEvents
+
+_PUT_USERS = """
+INSERT INTO users (user_id, external_id, cohort_tag, created_at)
+SELECT DISTINCT ON (user_id) user_id, external_id, cohort_tag, created_at FROM staged ORDER BY user_id, created_at
+ON CONFLICT (user_id) DO UPDATE SET
+    external_id = excluded.external_id,
+    cohort_tag = coalesce(excluded.cohort_tag, users.cohort_tag),
+    created_at = least(excluded.created_at, users.created_at)
+"""
+
+_PUT_CONTENTS = """
+INSERT INTO contents (content_id, external_id, title, type, tags, difficulty, created_at)
+SELECT DISTINCT ON (content_id) content_id, external_id, title, type,
+    ARRAY(SELECT json_array_elements_text(tags)), difficulty, created_at
+FROM staged ORDER BY content_id, created_at
+ON CONFLICT (content_id) DO UPDATE SET
+    external_id = excluded.external_id, title = excluded.title, type = excluded.type, tags = excluded.tags,
+    difficulty = coalesce(excluded.difficulty, contents.difficulty), created_at = excluded.created_at
+"""
+
+# Rows on the same event_id but another ts would slip through the partitioned primary key: hence the anti-join.
+_PUT_EVENTS = """
+INSERT INTO events (event_id, user_id, content_id, event_type, value, ts)
+SELECT DISTINCT ON (event_id) event_id, user_id, content_id, event_type, value, ts
+FROM staged WHERE NOT EXISTS (SELECT 1 FROM events WHERE events.event_id = staged.event_id)
+ORDER BY event_id, ts
+ON CONFLICT DO NOTHING
+"""
+
+_PUT_COMPLETIONS = """
+INSERT INTO completions (user_id, content_id, completed_at)
+SELECT user_id, content_id, min(ts) FROM staged WHERE event_type = 'complete' GROUP BY user_id, content_id
+ON CONFLICT (user_id, content_id) DO UPDATE SET completed_at = excluded.completed_at
+WHERE excluded.completed_at < completions.completed_at
+"""
+
+_PUT_ACTIVITY = """
+INSERT INTO users (user_id, external_id, created_at, last_active_at)
+SELECT user_id, user_id::text, min(ts), max(ts) FROM staged GROUP BY user_id
+ON CONFLICT (user_id) DO UPDATE SET
+    created_at = least(excluded.created_at, users.created_at),
+    last_active_at = greatest(excluded.last_active_at, users.last_active_at)
+"""
+
+_NEW_EVENTS = """
+SELECT row, EXISTS (SELECT 1 FROM contents WHERE contents.content_id = staged.content_id) AS known
+FROM (SELECT DISTINCT ON (event_id) row, event_id, content_id FROM staged ORDER BY event_id, row) AS staged
+WHERE NOT EXISTS (SELECT 1 FROM events WHERE events.event_id = staged.event_id)
+"""
+_NEW_EVENTS_SCHEMA = pa.schema([("row", pa.int64()), ("known", pa.bool_())])
+
+_READ = {
+    "users": (
+        "SELECT user_id, external_id, cohort_tag, created_at, opted_out_at IS NOT NULL FROM users ORDER BY user_id",
+        USER_SCHEMA.append(pa.field("opted_out", pa.bool_(), nullable=False)),
+    ),
+    "contents": (
+        "SELECT content_id, external_id, title, type, array_to_json(tags), difficulty, created_at"
+        " FROM contents ORDER BY content_id",
+        CONTENT_SCHEMA,
+    ),
+}
+
+_USER_COLUMNS = {"user_id": "uuid", "external_id": "text", "cohort_tag": "text", "created_at": "timestamptz"}
+_CONTENT_COLUMNS = {
+    "content_id": "uuid",
+    "external_id": "text",
+    "title": "text",
+    "type": "text",
+    "tags": "json",
+    "difficulty": "smallint",
+    "created_at": "timestamptz",
+}
+_EVENT_COLUMNS = {
+    "event_id": "uuid",
+    "user_id": "uuid",
+    "content_id": "uuid",
+    "event_type": "text",
+    "value": "double precision",
+    "ts": "timestamptz",
+}
+_STAGED = "staged"
+
+
+class PostgresWarehouse:
+    """Implements `app.ports.metadata.Warehouse` on one connection; a context manager that closes it."""
+
+    def __init__(self, url: str, *, timeout_s: float = 10.0) -> None:
+        with translated():
+            self._connection = psycopg.connect(
+                url,
+                autocommit=True,
+                connect_timeout=max(1, round(timeout_s)),
+                options="-c timezone=UTC -c jit=off",
+                application_name="learnrec",
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def put_users(self, users: pa.Table) -> None:
+        self._put(_USER_COLUMNS, users, _PUT_USERS)
+
+    def put_contents(self, contents: pa.Table) -> None:
+        self._put(_CONTENT_COLUMNS, contents, _PUT_CONTENTS)
+
+    def put_events(self, events: pa.Table) -> int:
+        if not len(events):
+            return 0
+        with translated():
+            ensure_months(self._connection, _months(events))
+        return self._put(_EVENT_COLUMNS, events, _PUT_EVENTS, _PUT_COMPLETIONS, _PUT_ACTIVITY)
+
+    def new_events(self, events: pa.Table) -> NewEvents:
+        rows = events.select(["event_id", "content_id"])
+        numbered = rows.append_column("row", pa.array(np.arange(len(rows))))
+        with self._transaction() as cursor:
+            stage(cursor, _STAGED, {"event_id": "uuid", "content_id": "uuid", "row": "bigint"}, rows=numbered)
+            found = fetch(cursor, _NEW_EVENTS, _NEW_EVENTS_SCHEMA).sort_by("row")
+        row, known = found.column("row").to_numpy(), found.column("known").to_numpy()
+        return NewEvents(known=events.take(row[known]), unknown_content=events.take(row[~known]))
+
+    def read(self, what: str) -> pa.Table:
+        if what not in _READ:
+            raise InvalidInput(f"cannot read {what!r}: choose one of {', '.join(_READ)}")
+        query, schema = _READ[what]
+        with self._transaction() as cursor:
+            return fetch(cursor, query, schema)
+
+    @contextmanager
+    def exclusive(self, name: str) -> Iterator[None]:
+        """Only one process at a time, anywhere, is inside for the same name. Raises Conflict where one is."""
+        with translated():
+            row = self._connection.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", [name]).fetchone()
+        if row is None or not row[0]:
+            raise Conflict(f"{name} is running already: wait until it ends, or end it")
+        try:
+            yield
+        finally:
+            if not self._connection.closed:  # the server lets go of it with the connection
+                self._connection.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", [name])
+
+    def _put(self, columns: dict[str, str], rows: pa.Table, *statements: str) -> int:
+        """All `statements` on the staged rows in one transaction; the number of rows that the first one wrote."""
+        with self._transaction() as cursor:
+            stage(cursor, _STAGED, columns, rows=rows)
+            counts = [cursor.execute(statement.encode()).rowcount for statement in statements]
+        return counts[0]
+
+    @contextmanager
+    def _transaction(self) -> Iterator[psycopg.Cursor]:
+        with translated(), self._connection.transaction(), self._connection.cursor() as cursor:
+            yield cursor
+
+
+def _months(events: pa.Table) -> list[date]:
+    months = np.unique(events.column("ts").to_numpy().astype("datetime64[M]"))
+    return months.astype("datetime64[D]").astype(object).tolist()
