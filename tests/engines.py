@@ -7,13 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
-import psutil
-
 from app.settings import Settings, child_environment
 from cluster.stack.engine import Engine, Launch
 from cluster.stack.engines.milvus_lite import MilvusLiteEngine
 from cluster.stack.ports import free_ports
-from cluster.stack.running import start, stop_engine
+from cluster.stack.running import spawn_engine, wait_for
 
 
 class MilvusServerEngine(MilvusLiteEngine):
@@ -51,16 +49,12 @@ _PARTS = ("root_coord", "query_coord", "query_node", "index_node", "data_coord",
 def running(kind: type[Engine], folder: Path, **fields: Any) -> Iterator[Engine]:
     """An engine of its own on a free port, its data in `folder`; stopped and gone afterwards."""
     engine = kind(home=folder / kind.name, port=free_ports(1)[0], **fields)
-    started: list[psutil.Popen] = []
-    start(
-        engine,
-        stack=str(folder),
-        environment=child_environment(Settings(var_dir=folder)),
-        log=folder / f"{kind.name}.log",
-        on_spawn=started.append,
-    )
+    environment = child_environment(Settings(var_dir=folder))
+    started = spawn_engine(engine, stack=str(folder), environment=environment, log=folder / f"{kind.name}.log")
     try:
+        list(wait_for([started]))
         yield engine
     finally:
-        stop_engine(engine, started[0], stack=str(folder))
+        left = started.stop()
         shutil.rmtree(folder, ignore_errors=True)
+    assert not left, f"{engine.title} left processes: {left}"

@@ -1,9 +1,14 @@
-"""Processes of a stack: started in sessions of their own, marked in their environment, found and stopped by number."""
+"""Processes of a stack: started in sessions of their own, marked in their environment, found and stopped by number.
+
+A process belongs to a stack if its environment says so, or if its session was opened by one that does. Both are
+needed: some of Ray's processes write their title over their environment, and a detached one opens its own session.
+"""
 
 import os
 import pwd
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -14,6 +19,15 @@ STACK_MARKER = "LEARNREC_STACK"
 """Names the stack (its VAR) in the environment of everything that it started, orphans included."""
 
 ENGINE_MARKER = "LEARNREC_ENGINE"
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What one scan saw of a process; `environment` is None where it cannot be read, or was overwritten."""
+
+    process: psutil.Process
+    session: int
+    environment: Mapping[str, str] | None
 
 
 def spawn(launch: Launch, *, environment: dict[str, str], log: Path) -> psutil.Popen:
@@ -35,41 +49,63 @@ def spawn(launch: Launch, *, environment: dict[str, str], log: Path) -> psutil.P
         )
 
 
-def marked(stack: str, *, engine: str | None = None) -> list[psutil.Process]:
-    """Every process that carries the stack's marker (and the engine's), but not this one and its parents."""
+def scan() -> list[Sighting]:
+    """Every process but this one and its parents."""
     own = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
-    found: list[psutil.Process] = []
-    for process in psutil.process_iter():
+    sightings = (_look_at(process) for process in psutil.process_iter() if process.pid not in own)
+    return [one for one in sightings if one is not None]
+
+
+def _look_at(process: psutil.Process) -> Sighting | None:
+    """None where it has ended."""
+    try:
+        session = os.getsid(process.pid)
         try:
-            environment = process.environ() if process.pid not in own else {}
-        except (psutil.Error, OSError):
-            continue
-        if environment.get(STACK_MARKER) == stack and engine in (None, environment.get(ENGINE_MARKER)):
-            found.append(process)
-    return found
+            return Sighting(process, session, process.environ() or None)
+        except psutil.AccessDenied:
+            return Sighting(process, session, None)
+    except (psutil.Error, OSError):
+        return None
 
 
-def with_children(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
-    """The processes and everything below them, each once."""
-    found: dict[int, psutil.Process] = {}
-    for process in processes:
-        try:
-            below = process.children(recursive=True)
-        except psutil.Error:
-            below = []
-        found.update({one.pid: one for one in (process, *below)})
-    return list(found.values())
+def marked(
+    stack: str, *, engine: str | None = None, sessions: Collection[int] = (), seen: Iterable[Sighting] | None = None
+) -> list[psutil.Process]:
+    """Every process of the stack (and of the engine). `sessions`: known to be its own, by the numbers on record."""
+    sightings = list(scan() if seen is None else seen)
+
+    def carries(environment: Mapping[str, str]) -> bool:
+        return environment.get(STACK_MARKER) == stack and engine in (None, environment.get(ENGINE_MARKER))
+
+    certain = [one for one in sightings if one.environment is not None and carries(one.environment)]
+    opened = {one.session for one in certain if one.session == one.process.pid} | set(sessions)
+    orphaned = {one.session for one in certain} - {one.process.pid for one in sightings} - {os.getsid(0)}
+    silent = [one for one in sightings if one.environment is None and one.session in opened | orphaned]
+    return [one.process for one in (*certain, *silent) if one.process.is_running()]
 
 
-def stop(processes: Iterable[psutil.Process], *, timeout_s: float = 5.0) -> None:
-    """Ask each to end, and kill those that have not after `timeout_s`."""
-    alive = list(processes)
-    for ask in (psutil.Process.terminate, psutil.Process.kill):
-        for process in alive:
+def stacks(seen: Iterable[Sighting]) -> dict[str, int]:
+    """The stacks that have processes on this machine, with how many."""
+    counts: dict[str, int] = {}
+    for one in seen:
+        if one.environment is not None and (stack := one.environment.get(STACK_MARKER)):
+            counts[stack] = counts.get(stack, 0) + 1
+    return counts
+
+
+def stop(find: Callable[[], Iterable[psutil.Process]], *, timeout_s: float = 5.0) -> list[psutil.Process]:
+    """Ask every process that `find` finds to end, then kill; it is asked again, since the dying may have children.
+
+    Returns those that are left: none, but where a process is not ours to end or hangs in the kernel.
+    """
+    for ask in (psutil.Process.terminate, psutil.Process.kill, psutil.Process.kill):
+        found = list(find())
+        for process in found:
             try:
                 ask(process)
             except psutil.Error:
                 continue
-        alive = psutil.wait_procs(alive, timeout=timeout_s)[1]
-        if not alive:
-            return
+        psutil.wait_procs(found, timeout=timeout_s)
+        if not found:
+            return []
+    return list(find())

@@ -1,63 +1,83 @@
 """Start one engine and stop it again: the same for `learnrec up` and for tests."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 
 from app.errors import LearnrecError, Unavailable
 from cluster.stack.engine import Engine
-from cluster.stack.processes import ENGINE_MARKER, STACK_MARKER, marked, spawn, stop, with_children
+from cluster.stack.processes import ENGINE_MARKER, STACK_MARKER, marked, spawn, stop
 
 POLL_S = 0.05
 LOG_TAIL_LINES = 15
 
 
-def start(
-    engine: Engine, *, stack: str, environment: dict[str, str], log: Path, on_spawn: Callable[[psutil.Popen], None]
-) -> None:
-    """Start the engine and wait until it answers; `on_spawn` gets the process as soon as there is one.
+@dataclass(frozen=True)
+class Running:
+    """An engine and its main process, which may not answer yet."""
 
-    `environment` is complete but for the markers. Raises LearnrecError, with the end of the log, where the engine
-    dies or does not answer in time; it is stopped then.
+    engine: Engine
+    process: psutil.Popen
+    stack: str
+    log: Path
+    started_at: float = field(default_factory=time.monotonic)
+
+    def answers(self) -> bool:
+        """Whether it answers by now. Raises LearnrecError, with the end of the log, where it died or is too late."""
+        engine = self.engine
+        code = self.process.poll()
+        if code is not None:
+            raise LearnrecError(f"{engine.title} ended with code {code} while it started. {tail(self.log)}")
+        try:
+            engine.ping(engine.address)
+        except Unavailable as exc:
+            if time.monotonic() - self.started_at > engine.start_timeout_s:
+                reason = f"{engine.title} did not answer within {engine.start_timeout_s:.0f} s ({exc.reason})"
+                raise LearnrecError(f"{reason}. {tail(self.log)}") from exc
+            return False
+        return True
+
+    def stop(self) -> list[psutil.Process]:
+        """Returns the processes that are left: none."""
+        return stop_engine(self.engine, self.process, stack=self.stack)
+
+
+def spawn_engine(engine: Engine, *, stack: str, environment: dict[str, str], log: Path) -> Running:
+    """Prepare and start the engine, without waiting. `environment` is complete but for the markers.
+
+    Raises LearnrecError: its data cannot be used.
     """
     engine.prepare()
     markers = {STACK_MARKER: stack, ENGINE_MARKER: engine.name}
-    process = spawn(engine.launch(), environment={**environment, **markers}, log=log)
-    try:
-        on_spawn(process)
-        wait_until_it_answers(engine, process, log=log)
-    except BaseException:
-        stop_engine(engine, process, stack=stack)
-        raise
+    return Running(engine, spawn(engine.launch(), environment={**environment, **markers}, log=log), stack, log)
 
 
-def wait_until_it_answers(engine: Engine, process: psutil.Popen, *, log: Path) -> None:
-    deadline = time.monotonic() + engine.start_timeout_s
-    while True:
-        code = process.poll()
-        if code is not None:
-            raise LearnrecError(f"{engine.title} ended with code {code} while it started.\n{tail(log)}")
-        try:
-            return engine.ping(engine.address)
-        except Unavailable as exc:
-            if time.monotonic() > deadline:
-                reason = f"{engine.title} did not answer within {engine.start_timeout_s:.0f} s ({exc.reason})"
-                raise LearnrecError(f"{reason}.\n{tail(log)}") from exc
+def wait_for(starting: Iterable[Running]) -> Iterable[Running]:
+    """Yields each as soon as it answers. Raises LearnrecError at the first that does not."""
+    waiting = list(starting)
+    while waiting:
+        for one in list(waiting):
+            if one.answers():
+                waiting.remove(one)
+                yield one
         time.sleep(POLL_S)
 
 
-def stop_engine(engine: Engine, process: psutil.Process | None, *, stack: str) -> None:
-    """Stop the engine's main process in its own way, then whatever else of the engine is left."""
-    rest = with_children([process] if process is not None else [])
+def stop_engine(engine: type[Engine] | Engine, process: psutil.Process | None, *, stack: str) -> list[psutil.Process]:
+    """Stop the engine's main process in its own way, then whatever else of the engine is left.
+
+    Returns the processes that are left after all: none.
+    """
+    sessions = (process.pid,) if process is not None else ()
     if process is not None:
-        try:
+        with suppress(psutil.Error):  # gone already, or too slow: the rest follows
             process.send_signal(engine.stop_signal)
             process.wait(engine.stop_timeout_s)
-        except psutil.Error:  # gone already, or too slow
-            pass
-    stop([*rest, *marked(stack, engine=engine.name)])
+    return stop(lambda: marked(stack, engine=engine.name, sessions=sessions))
 
 
 def tail(log: Path) -> str:
