@@ -1,0 +1,138 @@
+"""OnlineFeatures on Redis ≥ 6: recent events, cached embeddings and popularity. Every key expires.
+
+| key | kind | kept |
+|---|---|---|
+| `user:{id}:recent_items` | sorted set of `content|type|event` by Unix time, WINDOW newest | 1 h after the last event |
+| `user:{id}:embedding:{release}` | float32 bytes | 24 h |
+| `item:{id}:popularity` | decimal text | 6 h |
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeout
+
+from app.domain.learners import WINDOW
+from app.errors import DeadlineExceeded, Unavailable
+from app.ports.online_features import OnlineLearners
+
+RECENT_TTL_S, EMBEDDING_TTL_S, POPULARITY_TTL_S = 3_600, 24 * 3_600, 6 * 3_600
+MAX_CONNECTIONS = 16
+PUT_BATCH = 5_000
+
+
+class RedisFeatures:
+    """Make and use it on one event loop. `timeout_s` bounds each command's wait, connecting included."""
+
+    def __init__(self, url: str, *, timeout_s: float = 1.0) -> None:
+        pool = BlockingConnectionPool.from_url(
+            url,
+            max_connections=MAX_CONNECTIONS,
+            timeout=timeout_s,
+            socket_timeout=timeout_s,
+            socket_connect_timeout=timeout_s,
+            decode_responses=False,
+        )
+        self._redis: Redis = Redis.from_pool(pool)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        await self._redis.aclose()
+
+    async def learners(self, user_ids: Sequence[str], *, release: str, dim: int) -> OnlineLearners:
+        embeddings = np.full((len(user_ids), dim), np.nan, np.float32)
+        if not user_ids:
+            return OnlineLearners((), (), (), embeddings)
+        with _translated():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for user_id in user_ids:
+                    pipe.zrange(_recent_key(user_id), 0, WINDOW - 1, desc=True, withscores=True)
+                pipe.mget([_embedding_key(user_id, release) for user_id in user_ids])
+                *recent, cached = await pipe.execute()
+        for row, raw in enumerate(cached):
+            if raw is not None and len(raw) == 4 * dim:
+                embeddings[row] = np.frombuffer(raw, np.float32)
+        return OnlineLearners(*_columns(recent), embeddings)
+
+    async def record(self, events: pa.Table) -> None:
+        """The same event_id again changes nothing."""
+        if not events.num_rows:
+            return
+        members: dict[str, dict[str, float]] = {}
+        seconds = events["ts"].cast(pa.int64()).to_numpy() / 1e6
+        names = (events[name].to_pylist() for name in ("user_id", "content_id", "event_type", "event_id"))
+        for user_id, content_id, event_type, event_id, ts in zip(*names, seconds, strict=True):
+            members.setdefault(user_id, {})[f"{content_id}|{event_type}|{event_id}"] = float(ts)
+        with _translated():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for user_id, scored in members.items():
+                    key = _recent_key(user_id)
+                    pipe.zadd(key, scored)
+                    pipe.zremrangebyrank(key, 0, -WINDOW - 1)
+                    pipe.expire(key, RECENT_TTL_S)
+                await pipe.execute()
+
+    async def cache_embeddings(self, user_ids: Sequence[str], embeddings: NDArray[np.float32], *, release: str) -> None:
+        rows = np.ascontiguousarray(embeddings, np.float32)
+        with _translated():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for user_id, row in zip(user_ids, rows, strict=True):
+                    pipe.set(_embedding_key(user_id, release), row.tobytes(), ex=EMBEDDING_TTL_S)
+                await pipe.execute()
+
+    async def put_popularity(self, popularity: Mapping[str, float]) -> None:
+        scores = iter(popularity.items())
+        with _translated():
+            while part := list(islice(scores, PUT_BATCH)):
+                async with self._redis.pipeline(transaction=False) as pipe:
+                    for content_id, score in part:
+                        pipe.set(f"item:{content_id}:popularity", repr(float(score)), ex=POPULARITY_TTL_S)
+                    await pipe.execute()
+
+    async def ping(self) -> None:
+        with _translated():
+            await self._redis.ping()
+
+
+def _recent_key(user_id: str) -> str:
+    return f"user:{user_id}:recent_items"
+
+
+def _embedding_key(user_id: str, release: str) -> str:
+    return f"user:{user_id}:embedding:{release}"
+
+
+Columns = tuple[tuple[list[str], ...], tuple[list[str], ...], tuple[list[int], ...]]
+
+
+def _columns(recent: Sequence[Sequence[tuple[bytes, float]]]) -> Columns:
+    """Contents, event types and Unix seconds of each learner's members, in their order."""
+    parts = [[(*member.decode().split("|", 2)[:2], int(score)) for member, score in row] for row in recent]
+    return (
+        tuple([content for content, _, _ in row] for row in parts),
+        tuple([event_type for _, event_type, _ in row] for row in parts),
+        tuple([ts for _, _, ts in row] for row in parts),
+    )
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Redis's errors as ours."""
+    try:
+        yield
+    except (RedisTimeout, TimeoutError) as exc:
+        raise DeadlineExceeded("redis", str(exc) or "no answer in time") from exc
+    except (RedisError, OSError) as exc:
+        raise Unavailable("redis", str(exc) or type(exc).__name__) from exc
