@@ -28,7 +28,7 @@ def write_tables(store: ObjectStore, tables: Mapping[str, pa.Table]) -> None:
 
 def read_tables(store: ObjectStore, names: Sequence[str]) -> pa.Table:
     """The rows of all these objects, in the order of `names`. Raises NotFound, Unavailable."""
-    tables = [pq.read_table(pa.BufferReader(store.read(name)), partitioning=None) for name in names]
+    tables = [pq.ParquetFile(pa.BufferReader(store.read(name))).read() for name in names]
     return pa.concat_tables(tables)
 
 

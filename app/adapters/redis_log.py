@@ -10,6 +10,8 @@ from typing import Any, Self, cast
 
 import pyarrow as pa
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from app.adapters.event_codec import decode_events, encode_events
 from app.errors import Unavailable
@@ -37,7 +39,12 @@ class RedisEventLog:
     """Implements `app.ports.event_log.EventLog`; a context manager that closes its connections."""
 
     def __init__(self, url: str, *, timeout_s: float = 10.0) -> None:
-        self._redis = redis.Redis.from_url(url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s)
+        self._redis = redis.Redis.from_url(
+            url,
+            socket_timeout=timeout_s,
+            socket_connect_timeout=timeout_s,
+            retry=Retry(NoBackoff(), 1),  # heals a connection that went stale; entries sent twice are one event
+        )
         self._count_after = self._redis.register_script(_COUNT_AFTER)
 
     def __enter__(self) -> Self:

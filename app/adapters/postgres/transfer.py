@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from io import BytesIO
+from typing import LiteralString
 
 import orjson
 import psycopg
@@ -12,7 +13,7 @@ from psycopg import sql
 _WRITE = pa_csv.WriteOptions(include_header=False, quoting_style="all_valid")  # an unquoted empty field is NULL
 
 
-def stage(cursor: psycopg.Cursor, table: str, columns: Mapping[str, str], *, rows: pa.Table) -> None:
+def stage(cursor: psycopg.Cursor, table: str, columns: Mapping[str, LiteralString], *, rows: pa.Table) -> None:
     """Fill a new temporary table, gone at the transaction's end; `columns`: name -> SQL type.
 
     Lists travel as JSON text.
@@ -27,10 +28,10 @@ def stage(cursor: psycopg.Cursor, table: str, columns: Mapping[str, str], *, row
     cursor.execute(sql.SQL("ANALYZE {}").format(name))
 
 
-def fetch(cursor: psycopg.Cursor, query: str, schema: pa.Schema) -> pa.Table:
+def fetch(cursor: psycopg.Cursor, query: LiteralString, schema: pa.Schema) -> pa.Table:
     """The result of `query`, whose columns are those of `schema`; lists come as JSON text."""
     buffer = BytesIO()
-    with cursor.copy(sql.SQL("COPY ({}) TO STDOUT (FORMAT csv, FORCE_QUOTE *)").format(sql.SQL(query))) as copy:  # type: ignore[arg-type]  # queries are constants of ours
+    with cursor.copy(sql.SQL("COPY ({}) TO STDOUT (FORMAT csv, FORCE_QUOTE *)").format(sql.SQL(query))) as copy:
         for block in copy:
             buffer.write(block)
     if not buffer.tell():

@@ -1,9 +1,9 @@
 """Bulk reads and writes for import and jobs: COPY into a staging table, then one statement."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
-from typing import Self
+from typing import LiteralString, Self
 
 import numpy as np
 import psycopg
@@ -66,7 +66,7 @@ WHERE NOT EXISTS (SELECT 1 FROM events WHERE events.event_id = staged.event_id)
 """
 _NEW_EVENTS_SCHEMA = pa.schema([("row", pa.int64()), ("known", pa.bool_())])
 
-_READ = {
+_READ: dict[str, tuple[LiteralString, pa.Schema]] = {
     "users": (
         "SELECT user_id, external_id, cohort_tag, created_at, opted_out_at IS NOT NULL FROM users ORDER BY user_id",
         USER_SCHEMA.append(pa.field("opted_out", pa.bool_(), nullable=False)),
@@ -78,8 +78,13 @@ _READ = {
     ),
 }
 
-_USER_COLUMNS = {"user_id": "uuid", "external_id": "text", "cohort_tag": "text", "created_at": "timestamptz"}
-_CONTENT_COLUMNS = {
+_USER_COLUMNS: dict[str, LiteralString] = {
+    "user_id": "uuid",
+    "external_id": "text",
+    "cohort_tag": "text",
+    "created_at": "timestamptz",
+}
+_CONTENT_COLUMNS: dict[str, LiteralString] = {
     "content_id": "uuid",
     "external_id": "text",
     "title": "text",
@@ -88,7 +93,7 @@ _CONTENT_COLUMNS = {
     "difficulty": "smallint",
     "created_at": "timestamptz",
 }
-_EVENT_COLUMNS = {
+_EVENT_COLUMNS: dict[str, LiteralString] = {
     "event_id": "uuid",
     "user_id": "uuid",
     "content_id": "uuid",
@@ -160,11 +165,11 @@ class PostgresWarehouse:
             if not self._connection.closed:  # the server lets go of it with the connection
                 self._connection.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", [name])
 
-    def _put(self, columns: dict[str, str], rows: pa.Table, *statements: str) -> int:
+    def _put(self, columns: Mapping[str, LiteralString], rows: pa.Table, *statements: LiteralString) -> int:
         """All `statements` on the staged rows in one transaction; the number of rows that the first one wrote."""
         with self._transaction() as cursor:
             stage(cursor, _STAGED, columns, rows=rows)
-            counts = [cursor.execute(statement.encode()).rowcount for statement in statements]
+            counts = [cursor.execute(statement).rowcount for statement in statements]
         return counts[0]
 
     @contextmanager

@@ -1,0 +1,112 @@
+"""How ingested events lie in the object store, and the journal that makes writing them crash-safe.
+
+`learning-events/events/year=YYYY/month=MM/day=DD/part-{position}.parquet`   EVENT_SCHEMA, by event time
+`learning-events/rejected/part-{position}.parquet`                           REJECTED_SCHEMA
+`learning-events/journal/{group}.json`                                       what is being written right now
+
+Files are named after the log position of the first event in them that was new, so a batch that is written again
+replaces its files. Should the second attempt cut the batch elsewhere, the journal still knows the first one's files.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from urllib.parse import quote
+
+import numpy as np
+import pyarrow as pa
+
+from app.adapters.event_codec import decode_events, encode_events
+from app.adapters.object_store import ObjectStore
+from app.adapters.parquet import delete_files
+from app.domain.events import EVENT_SCHEMA
+from app.errors import NotFound
+from app.ports.metadata import Warehouse
+
+EVENTS = "learning-events/events"
+REJECTED = "learning-events/rejected"
+
+REJECTED_SCHEMA = pa.schema(
+    [
+        pa.field("position", pa.string(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+        *(pa.field(field.name, field.type) for field in EVENT_SCHEMA),
+    ],
+    metadata={"version": "1"},
+)
+"""Entries that were set aside: where the log has them, why, and the event as far as it could be read."""
+
+
+def files_by_day(events: pa.Table, position: str) -> dict[str, pa.Table]:
+    """The file of each day that has events, by name; rows in order of time."""
+    ordered = events.sort_by("ts")
+    days = ordered.column("ts").to_numpy().astype("datetime64[D]")
+    starts = np.flatnonzero(np.r_[True, days[1:] != days[:-1]]) if len(days) else np.array([], np.int64)
+    ends = np.r_[starts[1:], len(days)]
+    return {
+        f"{EVENTS}/{day_folder(days[start].item())}/part-{_file(position)}.parquet": ordered.slice(start, end - start)
+        for start, end in zip(starts.tolist(), ends.tolist(), strict=True)
+    }
+
+
+def day_folder(day: datetime) -> str:
+    return f"year={day:%Y}/month={day:%m}/day={day:%d}"
+
+
+def rejected_rows(
+    unknown_content: pa.Table, position_of: Mapping[str, str], bad: Sequence[tuple[str, str]]
+) -> pa.Table:
+    """REJECTED_SCHEMA rows of a batch: first events on unknown contents, then entries that are no events."""
+    positions = [position_of[event_id] for event_id in unknown_content.column("event_id").to_pylist()]
+    aside = [pa.array(positions, pa.string()), pa.array(["unknown content_id"] * len(positions), pa.string())]
+    broken = [pa.array([entry[column] for entry in bad], pa.string()) for column in (0, 1)]
+    unread = [pa.nulls(len(bad), field.type) for field in EVENT_SCHEMA]
+    return pa.concat_tables(
+        [
+            pa.table([*aside, *unknown_content.columns], schema=REJECTED_SCHEMA),
+            pa.table([*broken, *unread], schema=REJECTED_SCHEMA),
+        ]
+    )
+
+
+def rejected_name(position: str) -> str:
+    return f"{REJECTED}/part-{_file(position)}.parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """One entry: the files of the batch under way, and an event of it that is stored if and only if the batch is."""
+
+    store: ObjectStore
+    group: str
+
+    def begin(self, witness: pa.Table, files: Sequence[str]) -> None:
+        """Before the files are written; `witness` is one new row of EVENT_SCHEMA."""
+        (event,) = encode_events(witness)
+        self.store.write_json(self._name, {"version": 1, "witness": event.decode(), "files": list(files)})
+
+    def end(self) -> None:
+        delete_files(self.store, [self._name])
+
+    def recover(self, warehouse: Warehouse) -> int:
+        """Remove the files of a batch that ended before the warehouse had it; returns their number."""
+        try:
+            entry = self.store.read_json(self._name)
+        except NotFound:
+            return 0
+        witness = decode_events([entry["witness"].encode()], now=datetime.now(UTC)).events
+        found = warehouse.new_events(witness)
+        stored = not len(found.known) and not len(found.unknown_content)
+        if not stored:
+            delete_files(self.store, entry["files"])
+        self.end()
+        return 0 if stored else len(entry["files"])
+
+    @property
+    def _name(self) -> str:
+        return f"learning-events/journal/{_file(self.group)}.json"
+
+
+def _file(position: str) -> str:
+    """A log's words as part of a file name."""
+    return quote(position, safe="")
