@@ -1,5 +1,7 @@
 """Aggregates for people and stores to read: one row a learner, one row a content. The models do not use them."""
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -100,7 +102,7 @@ def _last_items(row: NDArray[np.int64], content: NDArray[np.int32], num_users: i
     return _first(back_row[first][order], back[first][order], num_users, HISTORY)
 
 
-def _first(row: NDArray[np.int64], value: NDArray[np.int64], num_rows: int, width: int) -> NDArray[np.int64]:
+def _first(row: NDArray[np.int64], value: NDArray[np.integer[Any]], num_rows: int, width: int) -> NDArray[np.int64]:
     """The first `width` values of each row, padded with -1; `row` is sorted."""
     column = np.arange(len(row)) - np.searchsorted(row, row, side="left")
     kept = column < width

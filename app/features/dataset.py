@@ -32,9 +32,8 @@ class Dataset:
 
 def index_events(events: pa.Table, *, catalogue: Catalogue, vocabulary: LearnerVocabulary) -> pa.Table:
     """EVENT_SCHEMA to INDEX_EVENT_SCHEMA; events of unknown learners or on unknown contents are left out."""
-    user, users = _encode(events["user_id"], vocabulary.index_of)
-    content, contents = _encode(events["content_id"], catalogue.index_of)
-    user, content = users[user], contents[content]
+    user = encode_ids(events["user_id"], vocabulary.index_of)
+    content = encode_ids(events["content_id"], catalogue.index_of)
     kind = pc.index_in(events["event_type"], value_set=_TYPE_CODE)
     second = events["ts"].cast(pa.timestamp("s", tz="UTC"), safe=False).cast(pa.int64())
     kept = (user > 0) & (content >= 0)
@@ -47,14 +46,12 @@ def index_events(events: pa.Table, *, catalogue: Catalogue, vocabulary: LearnerV
     return pa.table(columns)
 
 
-def _encode(
-    column: pa.ChunkedArray, index_of: Callable[[list[str]], NDArray[np.int32]]
-) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Positions into the distinct ids, and the index of each distinct id: every id is looked up once."""
-    encoded = column.combine_chunks().dictionary_encode()
-    if isinstance(encoded, pa.ChunkedArray):
-        encoded = encoded.combine_chunks()
-    return encoded.indices.to_numpy(), index_of(encoded.dictionary.to_pylist())
+def encode_ids(
+    column: pa.ChunkedArray | pa.Array, index_of: Callable[[list[str]], NDArray[np.int32]]
+) -> NDArray[np.int32]:
+    """The index of every id in the column; `index_of` is asked once for the distinct ones. `[n]`."""
+    encoded = (column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column).dictionary_encode()
+    return index_of(encoded.dictionary.to_pylist())[encoded.indices.to_numpy()]
 
 
 def build_dataset(contents: pa.Table, users: pa.Table, events: pa.Table) -> Dataset:

@@ -1,0 +1,1 @@
+"""Offline evaluation: a split folder in, ranked lists out, through the code that serves."""
