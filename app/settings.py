@@ -109,6 +109,12 @@ def load_settings(*, embedded: bool = True) -> Settings:
         raise InvalidInput(f"the environment does not validate: {faults}") from exc
 
 
+def unknown_variables() -> list[str]:
+    """Variables that look like ours but mean nothing, such as a misspelt one; without what engines are marked with."""
+    known = {f"LEARNREC_{name.upper()}" for name in Settings.model_fields} | {"LEARNREC_STACK", "LEARNREC_ENGINE"}
+    return sorted(name for name in os.environ if name.startswith("LEARNREC_") and name not in known)
+
+
 def environment_of(settings: Settings) -> dict[str, str]:
     """The variables that carry `settings` into another process."""
     chosen = settings.model_dump(exclude_none=True)

@@ -1,7 +1,7 @@
 """Start one engine and stop it again: the same for `learnrec up` and for tests."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,13 +67,15 @@ def wait_for(starting: Iterable[Running]) -> Iterable[Running]:
         time.sleep(POLL_S)
 
 
-def stop_engine(engine: type[Engine] | Engine, process: psutil.Process | None, *, stack: str) -> list[psutil.Process]:
+def stop_engine(
+    engine: type[Engine] | Engine, process: psutil.Process | None, *, stack: str, sessions: Collection[int] = ()
+) -> list[psutil.Process]:
     """Stop the engine's main process in its own way, then whatever else of the engine is left.
 
-    Returns the processes that are left after all: none.
+    `sessions`: those that its main process is known to have opened. Returns what is left after all: none.
     """
-    sessions = (process.pid,) if process is not None else ()
     if process is not None:
+        sessions = {process.pid, *sessions}
         with suppress(psutil.Error):  # gone already, or too slow: the rest follows
             process.send_signal(engine.stop_signal)
             process.wait(engine.stop_timeout_s)

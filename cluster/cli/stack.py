@@ -1,0 +1,113 @@
+"""`learnrec up`, `down`, `status` and `doctor`."""
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from app.settings import Settings, load_settings
+from cluster.cli.progress import StackProgress
+from cluster.stack.var import Var
+
+
+def up(
+    serve: Annotated[
+        bool, typer.Option("--serve/--no-serve", help="Deploy the recommendation service on Ray as well.")
+    ] = True,
+) -> None:
+    """Start the stack: PostgreSQL, Redis, Milvus Lite, MLflow, Ray, and the service on it.
+
+    Only what does not run yet is started. What stands in a `LEARNREC_…` variable, such as
+    `LEARNREC_POSTGRES_URL`, is used and never started. If anything fails, or you press Ctrl-C, whatever
+    this call started is stopped again. Data is kept in `LEARNREC_VAR_DIR` (default: `./var`).
+    """
+    from cluster.stack.up import up as bring_up
+
+    console = Console()
+    with StackProgress(console) as progress:
+        settings = bring_up(serve=serve, tell=progress.tell)
+    console.print(_addresses(settings, served=serve))
+    console.print("Ask it: `learnrec recommend USER`. Look after it: `learnrec status`. Stop it: `learnrec down`.")
+
+
+def down(
+    wipe: Annotated[bool, typer.Option("--wipe", help="Remove all data of the stack as well.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before removing data.")] = False,
+) -> None:
+    """Stop everything of the stack, strays of a crash included. Data stays, unless `--wipe`."""
+    from cluster.stack.down import down as take_down
+
+    console = Console()
+    var = Var(load_settings(embedded=False).var_dir.resolve())
+    if wipe and not yes:
+        typer.confirm(f"Remove all data in {var.root}: events, models, releases, keys?", abort=True)
+    with StackProgress(console) as progress:
+        rest = take_down(var, wipe=wipe, tell=progress.tell)
+    if not progress.told:
+        console.print(f"Nothing of {var.root} was running.")
+    if wipe:
+        kept = f"; not ours, and kept: {', '.join(rest)}" if rest else ""
+        console.print(f"Its data is removed{kept}.")
+
+
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+) -> None:
+    """Ask every part of the stack how it is. Exit code 1 if one is down."""
+    from cluster.stack.status import Health
+    from cluster.stack.status import status as ask
+
+    parts = ask()
+    if as_json:
+        typer.echo(json.dumps([asdict(part) for part in parts], indent=2))
+    else:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for heading in ("Part", "State", "Ping", "Address", "What to do"):
+            table.add_column(heading, overflow="fold", no_wrap=heading in ("Part", "State", "Ping"))
+        for part in parts:
+            colour = "green" if part.health is Health.UP else "yellow" if part.fine else "red"
+            state = f"[{colour}]{part.health}[/]" + (" (external)" if part.external else "")
+            ping = f"{part.ping_ms:.0f} ms" if part.ping_ms is not None else ""
+            table.add_row(part.title, state, ping, part.address or "", part.advice)
+        Console().print(table)
+    raise typer.Exit(0 if all(part.fine for part in parts) else 1)
+
+
+def doctor() -> None:
+    """Check the machine and the stack. Exit code 1 if something must be done."""
+    from cluster.stack.doctor import Verdict, examine
+
+    console = Console()
+    table = Table(box=None, pad_edge=False, show_header=False)
+    signs = {Verdict.FINE: "[green]✓[/]", Verdict.NOTE: "[yellow]![/]", Verdict.WRONG: "[red]✗[/]"}
+    findings = examine()
+    for finding in findings:
+        advice = f"\n[bold]→ {finding.advice}[/]" if finding.advice else ""
+        table.add_row(signs[finding.verdict], finding.subject, f"{finding.found}{advice}")
+    console.print(table)
+    wrong = sum(finding.verdict is Verdict.WRONG for finding in findings)
+    console.print(f"[red]{wrong} to mend.[/]" if wrong else "[green]Nothing to mend.[/]")
+    raise typer.Exit(1 if wrong else 0)
+
+
+def _addresses(settings: Settings, *, served: bool) -> Table:
+    from cluster.stack.engines.ray import RayEngine
+    from cluster.stack.kinds import KINDS
+    from cluster.stack.serving import serving_url
+    from cluster.stack.status import without_password
+
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="bold")
+    for kind in KINDS:
+        table.add_row(kind.title, without_password(getattr(settings, kind.address_field)))
+    record = Var(settings.var_dir).record(RayEngine)
+    if record is not None and record.dashboard_port is not None:
+        token = settings.var_dir / "keys" / "ray_token"
+        table.add_row("Ray dashboard", f"http://127.0.0.1:{record.dashboard_port}  (its token: {token})")
+    if served:
+        table.add_row("Recommendations", f"{serving_url(settings)}/recommend/USER")
+    table.add_row("Data", str(settings.var_dir))
+    return table
