@@ -39,6 +39,10 @@ class Unavailable(LearnrecError):
         self.dependency = dependency
         self.reason = reason
 
+    def __reduce__(self) -> tuple[type["Unavailable"], tuple[str, str]]:
+        """Errors travel between processes: by default they would be made again from the message alone."""
+        return type(self), (self.dependency, self.reason)
+
 
 class DeadlineExceeded(Unavailable):
     """A store or a stage did not answer within the time it was given."""
