@@ -1,8 +1,10 @@
 """The only place where jobs meet a Ray cluster: one they find, or one of their own."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any, Generic, ParamSpec, TypeVar
 
 import psutil
 import ray
@@ -12,8 +14,11 @@ from ray.data import DataContext
 from app.errors import Unavailable
 from app.settings import PROCESS_ENVIRONMENT, Settings, prepare_process
 
+T = TypeVar("T")
+P = ParamSpec("P")
+
 MIN_LOCAL_CPUS = 2
-"""A cluster of one's own offers at least these: a training worker and the task that feeds it must fit side by side."""
+"""A cluster of one's own offers at least these: CPUs are tickets here, and two training workers must fit."""
 
 
 @contextmanager
@@ -27,33 +32,59 @@ def ray_session(settings: Settings) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    _authenticate(settings)
-    address = settings.ray_address
+    _connect(settings)
     try:
-        ray.init(
-            address=address or "local",
-            num_cpus=None if address else max(MIN_LOCAL_CPUS, psutil.cpu_count() or 1),
-            include_dashboard=None if address else False,
-            runtime_env={"env_vars": PROCESS_ENVIRONMENT},
-            log_to_driver=False,  # what workers raise comes back as errors; what they print is in Ray's logs
-            logging_level=logging.ERROR,
-        )
-    except (ConnectionError, TimeoutError, RuntimeError) as exc:
-        hint = "; is it up, and is LEARNREC_RAY_AUTH_TOKEN its token?" if address else ""
-        raise Unavailable("ray", f"{address or 'a local cluster'}: {exc}{hint}") from exc
-    try:
-        quiet = DataContext.get_current()
-        quiet.enable_progress_bars = False  # jobs show their own progress
-        quiet.print_on_execution_start = False
+        context = DataContext.get_current()
+        context.enable_progress_bars = False  # jobs show their own progress
+        context.print_on_execution_start = False
+        for name in ("ray.data", "ray.train"):
+            logging.getLogger(name).setLevel(logging.ERROR)
         yield
     finally:
         ray.shutdown()
 
 
-def _authenticate(settings: Settings) -> None:
-    """Ray takes its token from the environment only, and what it read there at import it keeps until told."""
-    environment = prepare_process()
+def _connect(settings: Settings) -> None:
+    prepare_process(settings=settings)
     if settings.ray_auth_token:
-        environment["RAY_AUTH_MODE"] = "token"
-        environment["RAY_AUTH_TOKEN"] = settings.ray_auth_token.get_secret_value()
-        Config.initialize("")
+        Config.initialize("")  # what Ray read of the environment at import, it keeps until told
+    address = settings.ray_address
+    try:
+        if address:
+            environment = {"env_vars": PROCESS_ENVIRONMENT}  # a cluster that others started may lack it
+            ray.init(address, runtime_env=environment, log_to_driver=False, logging_level=logging.ERROR)
+        else:
+            ray.init(
+                "local",
+                num_cpus=max(MIN_LOCAL_CPUS, psutil.cpu_count() or 1),
+                include_dashboard=False,
+                log_to_driver=False,  # what tasks raise comes back as errors; what they print is in Ray's logs
+                logging_level=logging.ERROR,
+            )
+    except (ConnectionError, TimeoutError, RuntimeError) as exc:
+        hint = "; is it up, and is LEARNREC_RAY_AUTH_TOKEN its token?" if address else ""
+        raise Unavailable("ray", f"{address or 'a local cluster'}: {exc}{hint}") from exc
+
+
+def on_cluster(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run `function` in a task of the cluster and wait for it; what it raises is raised here.
+
+    The task holds no CPU ticket, so that what it starts itself (training workers) finds them all.
+    """
+    task = ray.remote(num_cpus=0, max_retries=0)(function)
+    return ray.get(task.remote(*args, **kwargs))
+
+
+class Shared(Generic[T]):
+    """A value in the object store, for all tasks to read; a worker keeps the ones it read last."""
+
+    def __init__(self, value: T) -> None:
+        self._reference = ray.put(value)
+
+    def get(self) -> T:
+        return _value_of(self._reference)
+
+
+@lru_cache(maxsize=2)
+def _value_of(reference: ray.ObjectRef) -> Any:
+    return ray.get(reference)

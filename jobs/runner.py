@@ -32,7 +32,7 @@ def run_and_show(
 
 def show(result: JobResult, *, seconds: float) -> None:
     """A short table of the metrics, and where the run is."""
-    console = Console()
+    console = Console(soft_wrap=True)
     how = "reused, the inputs are the same (--force does it again)" if result.reused else f"made in {seconds:.1f} s"
     console.print(f"[bold]{result.job}[/] → [cyan]{result.output}[/]  {how}", highlight=False)
     if result.metrics:
@@ -42,4 +42,4 @@ def show(result: JobResult, *, seconds: float) -> None:
             table.add_row(metric, f"{value:,.4f}" if value != int(value) else f"{int(value):,}")
         console.print(table)
     if result.run_url:
-        console.print(f"MLflow run: {result.run_url}", soft_wrap=True, highlight=False)
+        console.print(f"MLflow run: {result.run_url}", highlight=False)
