@@ -27,7 +27,7 @@ class JobSpec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     force: bool = Field(
-        False,
+        default=False,
         exclude=True,
         description="do it again although the same inputs gave an output already",
     )

@@ -34,7 +34,7 @@ def index_events(events: pa.Table, *, catalogue: Catalogue, vocabulary: LearnerV
     """EVENT_SCHEMA to INDEX_EVENT_SCHEMA; events of unknown learners or on unknown contents are left out."""
     user = encode_ids(events["user_id"], vocabulary.index_of)
     content = encode_ids(events["content_id"], catalogue.index_of)
-    kind = pc.index_in(events["event_type"], value_set=_TYPE_CODE)
+    kind = pc.call_function("index_in", [events["event_type"]], pc.SetLookupOptions(_TYPE_CODE))
     second = events["ts"].cast(pa.timestamp("s", tz="UTC"), safe=False).cast(pa.int64())
     kept = (user > 0) & (content >= 0)
     columns = {

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -94,7 +95,7 @@ def to_table(examples: Examples) -> pa.Table:
 def from_table(table: pa.Table) -> Examples:
     """Arrays of a table of EXAMPLE_SCHEMA (columns may come in any order, lists of fixed size or not)."""
 
-    def column(name: str) -> NDArray[np.generic]:
+    def column(name: str) -> NDArray[Any]:
         array = table[name].combine_chunks()
         flat = array.flatten() if name in _LISTS else array
         values = flat.to_numpy(zero_copy_only=False)

@@ -29,7 +29,7 @@ class Popularity:
     @property
     def recent(self) -> NDArray[np.float32]:
         """What orders the popular: the last week first, then the last month, then ever. `[I]`."""
-        return self.week + 0.05 * self.month + 1e-4 * self.total
+        return (self.week + 0.05 * self.month + 1e-4 * self.total).astype(np.float32)
 
     @property
     def trend(self) -> NDArray[np.float32]:

@@ -34,7 +34,7 @@ def transitions(pairs: EventArrays, *, num_items: int, steps: int = 3) -> Neighb
         matrix = matrix + sp.csr_matrix((ones, (before, after)), (num_items, num_items))
     matrix.setdiag(0)
     total = np.asarray(matrix.sum(1)).ravel() + 2.0
-    return _best((sp.diags(1 / total) @ matrix).tocsr())
+    return _best(sp.csr_matrix(sp.diags(1 / total) @ matrix))
 
 
 def together(pairs: EventArrays, *, num_items: int) -> NeighbourTable:
@@ -44,7 +44,7 @@ def together(pairs: EventArrays, *, num_items: int) -> NeighbourTable:
     matrix = sp.csr_matrix((ones, (pairs.user, pairs.content)), (num_users, num_items))
     norm = np.sqrt(np.asarray(matrix.sum(0)).ravel())
     unit = matrix @ sp.diags(1 / np.maximum(norm, 1.0))
-    cosine = (unit.T @ unit).tocsr()
+    cosine = sp.csr_matrix(unit.T @ unit)
     cosine.setdiag(0)
     return _best(cosine)
 
@@ -52,11 +52,12 @@ def together(pairs: EventArrays, *, num_items: int) -> NeighbourTable:
 def _best(matrix: sp.csr_matrix) -> NeighbourTable:
     """The WIDTH greatest entries of each row."""
     matrix.eliminate_zeros()
-    num_items = matrix.shape[0]
-    row = np.repeat(np.arange(num_items), np.diff(matrix.indptr))
+    offset = np.asarray(matrix.indptr)
+    num_items = len(offset) - 1
+    row = np.repeat(np.arange(num_items), np.diff(offset))
     order = np.lexsort((matrix.indices, -matrix.data, row))
     row, column, value = row[order], matrix.indices[order], matrix.data[order]
-    place = np.arange(len(row)) - matrix.indptr[row]
+    place = np.arange(len(row)) - offset[row]
     kept = place < WIDTH
     index = np.full((num_items, WIDTH), -1, np.int32)
     weight = np.zeros((num_items, WIDTH), np.float32)

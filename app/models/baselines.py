@@ -20,9 +20,9 @@ def item_knn_scores(pairs: EventArrays, histories: Histories, *, num_items: int)
     matrix = sp.csr_matrix((np.ones(len(pairs), np.float32), (pairs.user, pairs.content)), shape)
     norm = np.sqrt(np.asarray(matrix.sum(0)).ravel())
     unit = matrix @ sp.diags(1 / np.maximum(norm, 1e-9))
-    cosine = (unit.T @ unit).tocsr()
+    cosine = sp.csr_matrix(unit.T @ unit)
     cosine.setdiag(0)
-    return (histories.matrix(num_items) @ cosine).toarray().astype(np.float32)
+    return sp.csr_matrix(histories.matrix(num_items) @ cosine).toarray().astype(np.float32)
 
 
 def top(scores: NDArray[np.float32], histories: Histories, *, limit: int) -> NDArray[np.int32]:

@@ -10,19 +10,25 @@ class TowersConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    embedding_dim: int = Field(128, ge=8, le=1024)
-    hidden_dim: int = Field(256, ge=8, le=4096)
-    id_dim: int = Field(64, ge=4, le=512, description="width of the embedding of a content's id")
-    user_dim: int = Field(32, ge=4, le=512)
-    dropout: float = Field(0.1, ge=0, lt=1)
-    user_id_dropout: float = Field(0.5, ge=0, lt=1, description="share of examples that train without the learner's id")
-    content_id_dropout: float = Field(0.1, ge=0, lt=1, description="the same for contents: trains the unseen content")
-    temperature: float = Field(0.07, gt=0, le=10)
-    num_uniform_negatives: int = Field(512, ge=0, le=65_536, description="shared negatives besides those in the batch")
-    batch_size: int = Field(512, ge=8, le=65_536)
-    learning_rate: float = Field(2e-3, gt=0, le=1)
-    num_epochs: int = Field(15, ge=1, le=1000)
-    patience: int = Field(3, ge=1, description="epochs without better validation recall@100 before stopping")
+    embedding_dim: int = Field(default=128, ge=8, le=1024)
+    hidden_dim: int = Field(default=256, ge=8, le=4096)
+    id_dim: int = Field(default=64, ge=4, le=512, description="width of the embedding of a content's id")
+    user_dim: int = Field(default=32, ge=4, le=512)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    user_id_dropout: float = Field(
+        default=0.5, ge=0, lt=1, description="share of examples that train without the learner's id"
+    )
+    content_id_dropout: float = Field(
+        default=0.1, ge=0, lt=1, description="the same for contents: trains the unseen content"
+    )
+    temperature: float = Field(default=0.07, gt=0, le=10)
+    num_uniform_negatives: int = Field(
+        default=512, ge=0, le=65_536, description="shared negatives besides those in the batch"
+    )
+    batch_size: int = Field(default=512, ge=8, le=65_536)
+    learning_rate: float = Field(default=2e-3, gt=0, le=1)
+    num_epochs: int = Field(default=15, ge=1, le=1000)
+    patience: int = Field(default=3, ge=1, description="epochs without better validation recall@100 before stopping")
     seed: int = 7
 
 
@@ -32,16 +38,18 @@ class RankerConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     objective: Literal["binary:logistic", "rank:ndcg"] = "binary:logistic"
-    num_trees: int = Field(100, ge=1, le=5000, description="most boosting rounds; early stopping may use fewer")
-    max_depth: int = Field(6, ge=1, le=16)
-    learning_rate: float = Field(0.1, gt=0, le=1)
-    subsample: float = Field(0.8, gt=0, le=1)
-    colsample: float = Field(0.5, gt=0, le=1, description="share of the features that a tree sees")
-    min_child_weight: float = Field(5.0, ge=0)
-    embedding_weight: float = Field(0.05, ge=0, description="chance of an embedding's column to be drawn, others 1")
-    early_stopping: int = Field(15, ge=1, description="rounds without a better validation AUC before stopping")
-    num_folds: int = Field(5, ge=2, le=20, description="cross-validation, grouped by learner")
-    max_queries: int = Field(8_000, ge=100, description="lists in the training set, drawn at random")
-    num_candidates: int = Field(100, ge=10, le=1000)
-    num_negatives: int = Field(20, ge=1, description="per list, drawn from the candidates really retrieved")
+    num_trees: int = Field(default=100, ge=1, le=5000, description="most boosting rounds; early stopping may use fewer")
+    max_depth: int = Field(default=6, ge=1, le=16)
+    learning_rate: float = Field(default=0.1, gt=0, le=1)
+    subsample: float = Field(default=0.8, gt=0, le=1)
+    colsample: float = Field(default=0.5, gt=0, le=1, description="share of the features that a tree sees")
+    min_child_weight: float = Field(default=5.0, ge=0)
+    embedding_weight: float = Field(
+        default=0.05, ge=0, description="chance of an embedding's column to be drawn, others 1"
+    )
+    early_stopping: int = Field(default=15, ge=1, description="rounds without a better validation AUC before stopping")
+    num_folds: int = Field(default=5, ge=2, le=20, description="cross-validation, grouped by learner")
+    max_queries: int = Field(default=8_000, ge=100, description="lists in the training set, drawn at random")
+    num_candidates: int = Field(default=100, ge=10, le=1000)
+    num_negatives: int = Field(default=20, ge=1, description="per list, drawn from the candidates really retrieved")
     seed: int = 7

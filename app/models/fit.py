@@ -48,8 +48,9 @@ def fit_system(
 ) -> FittedSystem:
     """Steps 2 to 4 of `app.models`, then items as of the end. `on_step(what)` is told what comes next."""
     now = examples.learners.now
-    early_part, late = examples.take(now < timeline.ranker_from), examples.take(
-        (now >= timeline.ranker_from) & (now < timeline.holdout_from)
+    early_part, late = (
+        examples.take(now < timeline.ranker_from),
+        examples.take((now >= timeline.ranker_from) & (now < timeline.holdout_from)),
     )
     vocabularies = {"catalogue": dataset.catalogue, "vocabulary": dataset.vocabulary}
     on_step("towers")

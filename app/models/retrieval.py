@@ -54,14 +54,18 @@ def merge_candidates(
 
 def _fading(learners: Learners, rate: float) -> NDArray[np.float32]:
     """Weight of each place in the history: its strength, times `rate` for every place further back. `[B, H]`."""
-    return learners.history_strength * np.float32(rate) ** np.arange(learners.history.shape[1], dtype=np.float32)
+    fading = np.power(rate, np.arange(learners.history.shape[1])).astype(np.float32)
+    return learners.history_strength * fading
 
 
 def _popular(items: Items, learners: Learners) -> NDArray[np.int32]:
+    """The cohort's most popular, then the overall ones that are not among them. `[B, quota]`."""
     popular = items.standing.popular
     half = QUOTA[Source.POPULAR] // 2
     own = popular[np.minimum(learners.cohort_index, len(popular) - 1), :half]
-    return np.concatenate([own, np.tile(popular[0, : QUOTA[Source.POPULAR] - half], (len(learners), 1))], axis=1)
+    overall = popular[:1, : QUOTA[Source.POPULAR] - half]
+    repeated = (overall[:, :, None] == own[:, None, :]).any(-1)
+    return np.concatenate([own, np.where(repeated, -1, overall)], axis=1)
 
 
 def _keys(index: NDArray[np.int32], num_items: int) -> NDArray[np.int64]:

@@ -53,7 +53,7 @@ def ranking_set(
     """
     rng = np.random.default_rng(config.seed)
     chosen = np.sort(rng.permutation(len(examples))[: config.max_queries])
-    parts: list[tuple[NDArray[np.float32], ...]] = []
+    parts: list[tuple[NDArray[Any], ...]] = []
     found = 0
     for start in range(0, len(chosen), QUERY_BATCH):
         rows = chosen[start : start + QUERY_BATCH]

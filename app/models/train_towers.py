@@ -1,5 +1,10 @@
 """Training of the towers: a plain function of examples, and what comes out of it."""
 
+# TensorFlow's annotations are partial: calls of layers, operators of tensors and attributes of modules are unknown.
+# pyright: reportCallIssue=false, reportOperatorIssue=false, reportAttributeAccessIssue=false
+# pyright: reportArgumentType=false, reportIncompatibleMethodOverride=false, reportOptionalMemberAccess=false
+# pyright: reportReturnType=false
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path

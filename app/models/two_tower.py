@@ -4,6 +4,11 @@ Method: Yi et al., Sampling-bias-corrected neural modeling, RecSys 2019 (logQ); 
 for learning two-tower neural networks, WWW 2020. Import this module only where TensorFlow is wanted.
 """
 
+# TensorFlow's annotations are partial: calls of layers, operators of tensors and attributes of modules are unknown.
+# pyright: reportCallIssue=false, reportOperatorIssue=false, reportAttributeAccessIssue=false
+# pyright: reportArgumentType=false, reportIncompatibleMethodOverride=false, reportOptionalMemberAccess=false
+# pyright: reportReturnType=false
+
 import numpy as np
 import tensorflow as tf
 import tensorflow_recommenders as tfrs

@@ -1,7 +1,9 @@
 """The user tower as served: a SavedModel, which needs neither Keras nor this project's model code to load."""
 
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +27,7 @@ _BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 1024)
 """Batches are filled up to one of these, so that no new shape is ever traced on the request path."""
 
 
-def user_inputs(learners: Learners) -> dict[str, NDArray[np.generic]]:
+def user_inputs(learners: Learners) -> dict[str, NDArray[Any]]:
     """The part of the features that the tower reads; leading dimension B."""
     names = {f.name for f in fields(Learners)} & set(USER_INPUTS)
     return {name: np.ascontiguousarray(getattr(learners, name), USER_INPUTS[name][1]) for name in names}
@@ -55,7 +57,7 @@ class UserTower:
         ]
         return np.concatenate(parts)
 
-    def _embed(self, inputs: dict[str, NDArray[np.generic]]) -> NDArray[np.float32]:
+    def _embed(self, inputs: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
         size = len(inputs["user_index"])
         bucket = next(b for b in _BUCKETS if b >= size)
         padded = {

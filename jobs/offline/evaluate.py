@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict
 
 from app.domain.slates import SOURCES
 from app.features.learners import learner_features, windows_at
@@ -17,15 +16,14 @@ from app.models.histories import Histories
 from app.models.lists import RankedLists, ranked_lists
 from app.models.timeline import Timeline
 from app.models.train_towers import OnEpoch
+from jobs.job import JobSpec
 from jobs.offline.split import Split, read_split
 
 DEPTH = 100
 
 
-class Spec(BaseModel):
+class Spec(JobSpec):
     """Hyperparameters of an offline evaluation."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     towers: TowersConfig = TowersConfig()
     ranker: RankerConfig = RankerConfig()

@@ -1,0 +1,53 @@
+"""Ranking features: names, and independence of the batch."""
+
+import numpy as np
+
+from app.domain.slates import Candidates
+from app.features.examples import take_learners
+from app.features.items import first_meetings
+from app.features.learners import learner_features, windows_at
+from app.features.ranking import feature_names, ranking_features
+from tests.unit.features.factory import catalogue_of, events_of, items_of, vocabulary_of
+
+EVENTS = events_of(900, num_users=12, num_items=40)
+PAIRS = EVENTS.take(first_meetings(EVENTS))
+ITEMS = items_of(catalogue_of(40), vocabulary_of(12), PAIRS)
+
+
+def batch() -> tuple:
+    users = np.arange(1, 13, dtype=np.int32)
+    windows = windows_at(EVENTS, users, np.full(12, EVENTS.ts.max() + 60))
+    learners = learner_features(windows, user_index=users, cohort_index=np.ones(12, np.int32))
+    rng = np.random.default_rng(3)
+    index = np.stack([rng.permutation(40)[:10] for _ in range(12)]).astype(np.int32)
+    candidates = Candidates(
+        index, rng.random((12, 10)).astype(np.float32), np.zeros((12, 10), np.int8), np.zeros((12, 10, 2), np.float32)
+    )
+    return learners, rng.normal(size=(12, 8)).astype(np.float32), candidates
+
+
+def test_every_column_has_a_name() -> None:
+    learners, embeddings, candidates = batch()
+    matrix = ranking_features(learners, embeddings, candidates, items=ITEMS)
+    assert matrix.shape == (120, len(feature_names(8)))
+    assert np.isfinite(matrix).all()
+
+
+def test_features_of_a_learner_do_not_depend_on_the_company() -> None:
+    learners, embeddings, candidates = batch()
+    together = ranking_features(learners, embeddings, candidates, items=ITEMS).reshape(12, 10, -1)
+    for row in range(12):
+        one = slice(row, row + 1)
+        alone = Candidates(
+            candidates.index[one], candidates.score[one], candidates.source[one], candidates.evidence[one]
+        )
+        matrix = ranking_features(take_learners(learners, one), embeddings[one], alone, items=ITEMS)
+        np.testing.assert_array_equal(matrix, together[row])
+
+
+def test_affinity_is_the_dot_product() -> None:
+    learners, embeddings, candidates = batch()
+    matrix = ranking_features(learners, embeddings, candidates, items=ITEMS).reshape(12, 10, -1)
+    column = feature_names(8).index("user_item_affinity")
+    expected = (embeddings[:, None, :] * ITEMS.embeddings[candidates.index]).sum(-1)
+    np.testing.assert_allclose(matrix[:, :, column], expected, rtol=1e-5, atol=1e-6)
