@@ -25,6 +25,7 @@ class StackProgress:
             TimeElapsedColumn(),
             TextColumn("[dim]{task.fields[note]}"),
             console=console,
+            refresh_per_second=5,
             disable=not console.is_terminal,
         )
 

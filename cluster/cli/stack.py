@@ -29,8 +29,8 @@ def up(
     console = Console()
     with StackProgress(console) as progress:
         settings = bring_up(serve=serve, tell=progress.tell)
-    console.print(_addresses(settings, served=serve))
-    console.print("Ask it: `learnrec recommend USER`. Look after it: `learnrec status`. Stop it: `learnrec down`.")
+    console.print(_addresses(settings, served=serve), soft_wrap=True)
+    console.print("Ask it: learnrec recommend USER · look after it: learnrec status · stop it: learnrec down")
 
 
 def down(
@@ -64,15 +64,19 @@ def status(
     if as_json:
         typer.echo(json.dumps([asdict(part) for part in parts], indent=2))
     else:
+        console = Console()
         table = Table(box=None, pad_edge=False, header_style="bold")
-        for heading in ("Part", "State", "Ping", "Address", "What to do"):
-            table.add_column(heading, overflow="fold", no_wrap=heading in ("Part", "State", "Ping"))
+        for heading in ("Part", "State", "Ping", "Address"):
+            table.add_column(heading, no_wrap=True)
         for part in parts:
             colour = "green" if part.health is Health.UP else "yellow" if part.fine else "red"
             state = f"[{colour}]{part.health}[/]" + (" (external)" if part.external else "")
             ping = f"{part.ping_ms:.0f} ms" if part.ping_ms is not None else ""
-            table.add_row(part.title, state, ping, part.address or "", part.advice)
-        Console().print(table)
+            table.add_row(part.title, state, ping, part.address or "")
+        console.print(table, soft_wrap=True)
+        for advice in dict.fromkeys(part.advice for part in parts if part.advice):
+            titles = ", ".join(part.title for part in parts if part.advice == advice)
+            console.print(f"→ {titles}: {advice}", soft_wrap=True, highlight=False)
     raise typer.Exit(0 if all(part.fine for part in parts) else 1)
 
 
@@ -81,13 +85,13 @@ def doctor() -> None:
     from cluster.stack.doctor import Verdict, examine
 
     console = Console()
-    table = Table(box=None, pad_edge=False, show_header=False)
     signs = {Verdict.FINE: "[green]✓[/]", Verdict.NOTE: "[yellow]![/]", Verdict.WRONG: "[red]✗[/]"}
     findings = examine()
     for finding in findings:
-        advice = f"\n[bold]→ {finding.advice}[/]" if finding.advice else ""
-        table.add_row(signs[finding.verdict], finding.subject, f"{finding.found}{advice}")
-    console.print(table)
+        line = f"{signs[finding.verdict]} {finding.subject:<17}{finding.found}"
+        console.print(line, soft_wrap=True, highlight=False)
+        if finding.advice:
+            console.print(f"  [bold]→ {finding.advice}[/]", soft_wrap=True, highlight=False)
     wrong = sum(finding.verdict is Verdict.WRONG for finding in findings)
     console.print(f"[red]{wrong} to mend.[/]" if wrong else "[green]Nothing to mend.[/]")
     raise typer.Exit(1 if wrong else 0)

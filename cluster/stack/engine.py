@@ -33,6 +33,7 @@ class Engine(ABC):
     title: ClassVar[str]
     address_field: ClassVar[str]  # the field of Settings that holds its address
     default_port: ClassVar[int]
+    client: ClassVar[str]  # the module that `ping` asks with; it may take seconds to import
     start_timeout_s: ClassVar[float] = 60.0
     stop_timeout_s: ClassVar[float] = 15.0
     stop_signal: ClassVar[signal.Signals] = signal.SIGTERM

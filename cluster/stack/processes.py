@@ -7,7 +7,9 @@ needed: some of Ray's processes write their title over their environment, and a 
 import os
 import pwd
 import subprocess
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +21,8 @@ STACK_MARKER = "LEARNREC_STACK"
 """Names the stack (its VAR) in the environment of everything that it started, orphans included."""
 
 ENGINE_MARKER = "LEARNREC_ENGINE"
+
+POLL_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +104,28 @@ def stop(find: Callable[[], Iterable[psutil.Process]], *, timeout_s: float = 5.0
     """
     for ask in (psutil.Process.terminate, psutil.Process.kill, psutil.Process.kill):
         found = list(find())
-        for process in found:
-            try:
-                ask(process)
-            except psutil.Error:
-                continue
-        psutil.wait_procs(found, timeout=timeout_s)
         if not found:
             return []
+        for process in found:
+            with suppress(psutil.Error):
+                ask(process)
+        wait_until_gone(found, timeout_s=timeout_s)
     return list(find())
+
+
+def wait_until_gone(processes: Iterable[psutil.Process], *, timeout_s: float) -> bool:
+    """Whether all ended in time. A zombie has: in a container without an init nobody may ever collect it."""
+    deadline = time.monotonic() + timeout_s
+    alive = list(processes)
+    while alive := [process for process in alive if not _has_ended(process)]:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_S)
+    return True
+
+
+def _has_ended(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE or not process.is_running()
+    except psutil.Error:
+        return True

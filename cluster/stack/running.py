@@ -1,5 +1,6 @@
 """Start one engine and stop it again: the same for `learnrec up` and for tests."""
 
+import socket
 import time
 from collections.abc import Collection, Iterable
 from contextlib import suppress
@@ -9,10 +10,10 @@ from pathlib import Path
 import psutil
 
 from app.errors import LearnrecError, Unavailable
-from cluster.stack.engine import Engine
-from cluster.stack.processes import ENGINE_MARKER, STACK_MARKER, marked, spawn, stop
+from cluster.stack.engine import LOOPBACK, Engine
+from cluster.stack.processes import ENGINE_MARKER, STACK_MARKER, marked, spawn, stop, wait_until_gone
 
-POLL_S = 0.05
+POLL_S = 0.1
 LOG_TAIL_LINES = 15
 
 
@@ -33,6 +34,7 @@ class Running:
         if code is not None:
             raise LearnrecError(f"{engine.title} ended with code {code} while it started. {tail(self.log)}")
         try:
+            reach(LOOPBACK, engine.port)  # much cheaper than a ping, and it starts for many seconds
             engine.ping(engine.address)
         except Unavailable as exc:
             if time.monotonic() - self.started_at > engine.start_timeout_s:
@@ -76,10 +78,18 @@ def stop_engine(
     """
     if process is not None:
         sessions = {process.pid, *sessions}
-        with suppress(psutil.Error):  # gone already, or too slow: the rest follows
+        with suppress(psutil.Error):  # gone already
             process.send_signal(engine.stop_signal)
-            process.wait(engine.stop_timeout_s)
+        wait_until_gone([process], timeout_s=engine.stop_timeout_s)
     return stop(lambda: marked(stack, engine=engine.name, sessions=sessions))
+
+
+def reach(host: str, port: int) -> None:
+    """Raises Unavailable: nothing listens."""
+    try:
+        socket.create_connection((host, port), timeout=1.0).close()
+    except OSError as exc:
+        raise Unavailable(f"{host}:{port}", str(exc)) from exc
 
 
 def tail(log: Path) -> str:

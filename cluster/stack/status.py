@@ -4,6 +4,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
+from importlib import import_module
 from urllib.parse import urlsplit, urlunsplit
 
 from app.errors import Unavailable
@@ -68,6 +69,7 @@ def _engine(kind: type[Engine], settings: Settings, *, pinned: Settings, var: Va
         return part(Health.DOWN, advice=ended)
     if address is None:
         return part(Health.SILENT, advice="it is starting, or `learnrec up` was cut off: run `learnrec up` again")
+    import_module(kind.client)
     begin = time.perf_counter()
     try:
         kind.ping(address, timeout_s=PING_TIMEOUT_S)
@@ -82,7 +84,7 @@ def _engine(kind: type[Engine], settings: Settings, *, pinned: Settings, var: Va
 def _application(settings: Settings) -> Part:
     url = serving_url(settings)
     if not was_served(settings.var_dir):
-        return Part("serve", "Recommendations", Health.OFF, None, False, None, None, "deploy with `learnrec up`")
+        return Part("serve", "Recommendations", Health.OFF, None, False, None, None, "run `learnrec up`")
     begin = time.perf_counter()
     wrong = health(settings, timeout_s=PING_TIMEOUT_S)
     ping_ms = (time.perf_counter() - begin) * 1000

@@ -14,6 +14,7 @@ class MilvusLiteEngine(Engine):
     title: ClassVar[str] = "Milvus Lite"
     address_field: ClassVar[str] = "milvus_uri"
     default_port: ClassVar[int] = 19530
+    client: ClassVar[str] = "pymilvus"
 
     @property
     def address(self) -> str:

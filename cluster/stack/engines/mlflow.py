@@ -14,7 +14,8 @@ class MlflowEngine(Engine):
     title: ClassVar[str] = "MLflow"
     address_field: ClassVar[str] = "mlflow_uri"
     default_port: ClassVar[int] = 5000
-    start_timeout_s: ClassVar[float] = 120.0  # the first start makes the database
+    client: ClassVar[str] = "httpx"
+    start_timeout_s: ClassVar[float] = 180.0  # the first start makes the database
 
     @property
     def address(self) -> str:

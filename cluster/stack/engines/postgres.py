@@ -39,6 +39,7 @@ class PostgresEngine(Engine):
     title: ClassVar[str] = "PostgreSQL"
     address_field: ClassVar[str] = "postgres_url"
     default_port: ClassVar[int] = 5432
+    client: ClassVar[str] = "psycopg"
     stop_signal: ClassVar[signal.Signals] = signal.SIGINT  # fast shutdown: does not wait for clients to leave
 
     @property

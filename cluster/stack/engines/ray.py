@@ -37,7 +37,8 @@ class RayEngine(Engine):
     title: ClassVar[str] = "Ray"
     address_field: ClassVar[str] = "ray_address"
     default_port: ClassVar[int] = 6380  # not Ray's own 6379, which is Redis's
-    start_timeout_s: ClassVar[float] = 120.0
+    client: ClassVar[str] = "ray._raylet"
+    start_timeout_s: ClassVar[float] = 180.0
     stop_timeout_s: ClassVar[float] = 20.0
 
     @property

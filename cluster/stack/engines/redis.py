@@ -20,6 +20,7 @@ class RedisEngine(Engine):
     title: ClassVar[str] = "Redis"
     address_field: ClassVar[str] = "redis_url"
     default_port: ClassVar[int] = 6379
+    client: ClassVar[str] = "redis"
 
     @property
     def address(self) -> str:
