@@ -3,6 +3,7 @@
 Import, ingest and the log's decoder ask here, so that a row is good or bad everywhere alike.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import cast
 
@@ -32,7 +33,7 @@ def event_faults(events: pa.Table, *, now: datetime) -> pl.Series:
     return first_faults(
         events,
         *[(_not_canonical(name), f"bad {name}") for name in ("event_id", "user_id", "content_id")],
-        (~kind.is_in([str(one) for one in EVENT_TYPES]), "unknown event_type"),
+        (_not_in("event_type", EVENT_TYPES), "unknown event_type"),
         (pl.col("ts").is_null(), "bad ts"),
         (_not_between("ts", EARLIEST_EVENT, now + CLOCK_TOLERANCE), "ts out of range"),
         (is_quiz & value.is_null(), "missing value"),
@@ -49,7 +50,7 @@ def content_faults(contents: pa.Table, *, now: datetime) -> pl.Series:
         (_not_canonical("content_id"), "bad content_id"),
         (title.is_null() | (title.str.strip_chars() == ""), "missing title"),
         (title.str.len_chars() > MAX_TITLE_LENGTH, "oversized title"),
-        (~pl.col("type").is_in([str(one) for one in CONTENT_TYPES]), "unknown type"),
+        (_not_in("type", CONTENT_TYPES), "unknown type"),
         (~difficulty.is_between(MIN_DIFFICULTY, MAX_DIFFICULTY), "difficulty out of range"),
         (tags.list.len() > MAX_TAGS, "too many tags"),
         (tags.list.eval(pl.element().str.len_chars()).list.max() > MAX_TAG_LENGTH, "oversized tag"),
@@ -77,6 +78,10 @@ def first_faults(table: pa.Table, *checks: tuple[pl.Expr, str]) -> pl.Series:
 
 def _not_canonical(name: str) -> pl.Expr:
     return ~pl.col(name).fill_null("").str.contains(_UUID)
+
+
+def _not_in(name: str, allowed: Sequence[str]) -> pl.Expr:
+    return pl.col(name).is_null() | ~pl.col(name).is_in([str(one) for one in allowed])
 
 
 def _not_between(name: str, first: datetime, last: datetime) -> pl.Expr:
