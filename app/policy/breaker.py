@@ -5,28 +5,33 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Breaker:
-    """Closed, it lets every call through. A failure opens it for `cool_down_s`; then one call at a time may probe.
+    """Closed, it lets every call through; `threshold` failures in a row open it for `cool_down_s`.
 
-    Times are monotonic seconds and come from the caller.
+    Then one call is let through as a probe, and its outcome closes the breaker or opens it again. Times are monotonic
+    seconds and come from the caller.
     """
 
     cool_down_s: float = 1.0
+    threshold: int = 1
+    _failures: int = 0
     _open_until: float | None = None
 
     def allows(self, now: float) -> bool:
-        """Asking is taking: of those that wait for the end of the cool-down, the first to ask is the probe."""
+        """Asking is taking: of those that come after the cool-down, the first is the probe."""
         if self._open_until is None:
             return True
         if now < self._open_until:
             return False
-        self._open_until = now + self.cool_down_s  # the next probe, should this one never report back
+        self._open_until = now + self.cool_down_s  # for the others, and should this probe never report back
         return True
 
     def succeeded(self) -> None:
-        self._open_until = None
+        self._failures, self._open_until = 0, None
 
     def failed(self, now: float) -> None:
-        self._open_until = now + self.cool_down_s
+        self._failures += 1
+        if self._failures >= self.threshold:
+            self._open_until = now + self.cool_down_s
 
     @property
     def closed(self) -> bool:

@@ -1,7 +1,7 @@
 """What is known of a batch of learners at the moment of asking, from the stores that answered."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
 
@@ -64,11 +64,6 @@ def know(
         personal=is_personal(learners, opted_out=opted_out),
         cached=online.embeddings if online else np.full((size, release.manifest.embedding_dim), np.nan, np.float32),
     )
-
-
-def taken(learners: Learners, rows: NDArray[np.int64]) -> Learners:
-    """Those `rows` of the batch."""
-    return Learners(**{field.name: getattr(learners, field.name)[rows] for field in fields(learners)})
 
 
 Events = tuple[list[list[str]], list[list[str]], list[list[int]]]

@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 
 from app.domain.learners import Learners
 from app.domain.slates import Candidates
+from app.features.examples import take_learners
 from app.models.release import Release
 from app.models.retrieval import merge_candidates
 from app.policy import ladder
 from app.policy.order import Order, Shelf, filled, ordered
 from app.ports.vector_index import Neighbours
 from app.recommend.batch import Budget, Outcome, RequestBatch
-from app.recommend.known import Known, know, taken
+from app.recommend.known import Known, know
 from app.recommend.slates import slates
 from app.recommend.stages import Fault, Retrieved, Stages, attempt
 
@@ -79,7 +80,7 @@ async def _ranking(
     rows = np.flatnonzero(known.personal)
     if not len(rows):
         return None
-    learners = taken(known.learners, rows)
+    learners = take_learners(known.learners, rows)
     user_ids = [batch.user_ids[row] for row in rows]
     faults: list[Fault] = []
     embeddings = await _timed("embedder", stages.embed(user_ids, learners, deadline_s=budget.allow("embedder")), budget)
@@ -137,7 +138,7 @@ async def _scores(
     part = Candidates(
         candidates.index[rows], candidates.score[rows], candidates.source[rows], candidates.evidence[rows]
     )
-    call = stages.rank(taken(learners, rows), embeddings[rows], part, deadline_s=budget.allow("ranker"))
+    call = stages.rank(take_learners(learners, rows), embeddings[rows], part, deadline_s=budget.allow("ranker"))
     ranked = await _timed("ranker", call, budget)
     if isinstance(ranked, Fault):
         return scores, (ranked,)

@@ -1,0 +1,130 @@
+"""What every request passes: an id, a bound on its body, the clock; and per route: who may, and how often."""
+
+import re
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+from uuid import uuid4
+
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+from limits import parse
+from limits.storage import MemoryStorage
+from limits.strategies import FixedWindowRateLimiter
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.errors import InvalidInput
+from app.serving.access import ACCESS, PUBLIC, Caller, may_enter
+from app.serving.auth import TokenVerifier
+from app.serving.metrics import Metrics
+from app.serving.problems import Problem
+
+MAX_BODY_BYTES = 2**20
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_UNKNOWN_ROUTE = "other"
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class Envelope:
+    """ASGI middleware, outermost."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app, self._metrics = app, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began, status = time.monotonic(), 500
+        scope["request_id"] = request_id = _request_id(scope)
+
+        async def sent(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
+            await send(message)
+
+        try:
+            await self._app(scope, _bounded(receive), sent)
+        finally:
+            route = getattr(scope.get("route"), "path", _UNKNOWN_ROUTE)
+            method = scope["method"] if route != _UNKNOWN_ROUTE else _UNKNOWN_ROUTE
+            self._metrics.answered(method=method, route=route, status=status, seconds=time.monotonic() - began)
+
+
+def _request_id(scope: Scope) -> str:
+    given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"").decode("latin-1")
+    return given if _REQUEST_ID.fullmatch(given) else uuid4().hex
+
+
+def _bounded(receive: Receive) -> Receive:
+    """No body of more than MAX_BODY_BYTES, whatever its headers say."""
+    size = 0
+
+    async def received() -> Message:
+        nonlocal size
+        message = await receive()
+        size += len(message.get("body", b""))
+        if size > MAX_BODY_BYTES:
+            raise Problem(413, f"the body has more than {MAX_BODY_BYTES} bytes: send it in parts")
+        return message
+
+    return received
+
+
+class RateLimit:
+    """So many requests a subject; counted in this replica."""
+
+    def __init__(self, limit: str) -> None:
+        """Raises InvalidInput: `limit` is none that the limits library reads, such as `600/minute`."""
+        try:
+            self._item = parse(limit)
+        except ValueError as exc:
+            raise InvalidInput(f"LEARNREC_RATE_LIMIT is {limit!r}: write it like 600/minute") from exc
+        self._limiter = FixedWindowRateLimiter(MemoryStorage())
+
+    def hit(self, subject: str) -> None:
+        """Raises Problem 429."""
+        if self._limiter.hit(self._item, subject):
+            return
+        wait_s = max(1, round(self._limiter.get_window_stats(self._item, subject).reset_time - time.time()))
+        raise Problem(
+            429,
+            f"more than {self._item} for this subject: try again in {wait_s} s",
+            headers={"Retry-After": str(wait_s)},
+        )
+
+
+def guarded_route(verifier: TokenVerifier, limit: RateLimit) -> type[APIRoute]:
+    """Routes that look at the caller before anything else of the request. A route outside the table is refused."""
+
+    class GuardedRoute(APIRoute):
+        def get_route_handler(self) -> Handler:
+            inner, entries = super().get_route_handler(), [(method, self.path) for method in self.methods or ()]
+            if all(entry in PUBLIC for entry in entries):
+                return inner
+
+            async def handler(request: Request) -> Response:
+                caller = verifier.caller(request.headers.get("authorization"))
+                if not may_enter(caller.role, request.method, self.path):
+                    roles = ", ".join(sorted(ACCESS.get((request.method, self.path), ()))) or "nobody"
+                    raise Problem(403, f"the role {caller.role} may not do this; allowed: {roles}")
+                limit.hit(caller.subject)
+                request.scope["caller"] = caller
+                return await inner(request)
+
+            return handler
+
+    return GuardedRoute
+
+
+def caller_of(request: Request) -> Caller:
+    return request.scope["caller"]
+
+
+def require_own(caller: Caller, user_id: str) -> None:
+    """Raises Problem 403: a learner may act for themselves only. `user_id` is canonical."""
+    if not caller.may_act_for(user_id):
+        raise Problem(403, "a learner's token is good for that learner only: use your own id, or a service's token")

@@ -1,0 +1,208 @@
+"""The HTTP face of the service: routes, and what OpenAPI says of them."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from uuid import uuid4
+
+import orjson
+import pyarrow as pa
+from fastapi import FastAPI, Path, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+
+from app.domain.checks import event_faults
+from app.domain.events import EVENT_SCHEMA
+from app.domain.ids import MAX_ID_LENGTH, canonical_id
+from app.domain.slates import SlateItem
+from app.errors import InvalidInput, LearnrecError
+from app.serving.auth import TokenVerifier
+from app.serving.gate import Envelope, RateLimit, caller_of, guarded_route, require_own
+from app.serving.problems import Fault, Problem, ProblemDetails, documented, respond
+from app.serving.schemas import EVENTS, EventIn, EventsAccepted, HealthReport, Recommendation, event_columns
+from app.serving.service import MAX_ITEMS, Answer, Service
+
+JSON = "application/json"
+DEPENDENCIES = ("postgres", "redis", "event_log", "milvus", "mlflow", "embedder", "retriever", "ranker")
+_EVENTS_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            JSON: {
+                "schema": {
+                    "anyOf": [{"$ref": "#/components/schemas/EventIn"}, {"$ref": "#/components/schemas/EventList"}]
+                }
+            }
+        },
+    }
+}
+
+
+def build_app(service: Service) -> FastAPI:
+    """Opening and closing the service is the application's lifespan."""
+    settings = service.settings
+    verifier = TokenVerifier(settings.jwks_path, issuer=settings.jwt_issuer, audience=settings.jwt_audience)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await service.start()
+        yield
+        await service.close()
+
+    app = FastAPI(title="learnrec", version="1", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app.router.route_class = guarded_route(verifier, RateLimit(settings.rate_limit))
+    app.add_middleware(Envelope, metrics=service.metrics)
+    for kind in (LearnrecError, HTTPException, RequestValidationError, Exception):
+        app.add_exception_handler(kind, respond)
+    _add_recommend(app, service)
+    _add_events(app, service)
+    _add_operations(app, service)
+    return app
+
+
+def _add_recommend(app: FastAPI, service: Service) -> None:
+    responses: Any = {200: {"model": Recommendation}} | documented(401, 403, 422, 429, 503)
+
+    @app.get("/recommend/{user_id}", responses=responses, response_class=Response)
+    async def recommend(
+        request: Request,
+        user_id: Annotated[str, Path(min_length=1, max_length=MAX_ID_LENGTH)],
+        k: Annotated[int, Query(ge=1, le=MAX_ITEMS, description="contents wanted")] = 10,
+    ) -> Response:
+        """Contents for one learner, best first; never those that they completed."""
+        canonical = canonical_id(user_id)
+        require_own(caller_of(request), canonical)
+        answer = await service.recommend(canonical, k)
+        return Response(orjson.dumps(_said(request, user_id, answer)), media_type=JSON)
+
+
+def _said(request: Request, user_id: str, answer: Answer) -> dict[str, Any]:
+    slate = answer.slate
+    return {
+        "request_id": request.scope["request_id"],
+        "user_id": user_id,
+        "release": slate.release,
+        "items": [_item(item) for item in slate.items],
+        "served_by": slate.served_by,
+        "degraded": slate.degraded,
+        "timings_ms": answer.timings_ms,
+    }
+
+
+def _item(item: SlateItem) -> dict[str, Any]:
+    return {
+        "content_id": item.content_id,
+        "title": item.title,
+        "type": item.type,
+        "score": item.score,
+        "position": item.position,
+        "source": item.source,
+    }
+
+
+def _add_events(app: FastAPI, service: Service) -> None:
+    responses: Any = {202: {"model": EventsAccepted}} | documented(401, 403, 413, 422, 429, 503)
+
+    @app.post("/events", status_code=202, responses=responses, response_class=Response, openapi_extra=_EVENTS_BODY)
+    async def events(request: Request) -> Response:
+        """One event, or a list of up to 500; accepted together or not at all."""
+        table = _events_table(_parsed(await request.body()), now=datetime.now(UTC))
+        caller = caller_of(request)
+        for user_id in table["user_id"].unique().to_pylist():
+            require_own(caller, user_id)
+        degraded = await service.record(table)
+        body = {"event_ids": table["event_id"].to_pylist(), "degraded": degraded}
+        return Response(orjson.dumps(body), status_code=202, media_type=JSON)
+
+
+def _parsed(body: bytes) -> list[EventIn]:
+    """Raises Problem 422 with all that is wrong."""
+    try:
+        read = orjson.loads(body)
+        return EVENTS.validate_python(read if isinstance(read, list) else [read])
+    except orjson.JSONDecodeError as exc:
+        raise Problem(422, f"the body is no JSON: {exc}") from exc
+    except ValidationError as exc:
+        faults = [Fault(where=".".join(map(str, e["loc"])) or "body", what=e["msg"]) for e in exc.errors()]
+        raise Problem(
+            422, f"{len(faults)} faults in the events; the first: {faults[0].what}", errors=faults[:100]
+        ) from exc
+
+
+def _events_table(events: list[EventIn], *, now: datetime) -> pa.Table:
+    """EVENT_SCHEMA, canonical and checked like every event that comes in. Raises Problem 422."""
+    faults: list[Fault] = []
+
+    def canonical(row: int, name: str, outside: str) -> str:
+        try:
+            return canonical_id(outside)
+        except InvalidInput as exc:
+            faults.append(Fault(where=f"{row}.{name}", what=str(exc)))
+            return ""
+
+    rows = [
+        (
+            canonical(row, "event_id", event.event_id or str(uuid4())),
+            canonical(row, "user_id", event.user_id),
+            canonical(row, "content_id", event.content_id),
+            event.event_type.value,
+            event.value,
+            event.ts or now,
+        )
+        for row, event in enumerate(events)
+    ]
+    table = event_columns(rows, EVENT_SCHEMA)
+    if not faults:
+        reasons = enumerate(event_faults(table, now=now).to_list())
+        faults = [Fault(where=str(row), what=reason) for row, reason in reasons if reason]
+    if faults:
+        raise Problem(422, f"event {faults[0].where}: {faults[0].what}", errors=faults)
+    return table
+
+
+def _add_operations(app: FastAPI, service: Service) -> None:
+    @app.get("/health", responses={200: {"model": HealthReport}}, response_class=Response)
+    async def health() -> Response:
+        """Live as soon as it answers; ready when a release is served and every stage holds it."""
+        seen = service.health
+        state = {name: "down" if name in seen.faults else "ok" for name in DEPENDENCIES}
+        for name, word in state.items():
+            service.metrics.dependency(name, up=word == "ok")
+        body = {"live": True, "ready": seen.stages_ready, "release": seen.release, "dependencies": state}
+        return Response(orjson.dumps(body), media_type=JSON)
+
+    @app.get("/metrics", responses={200: {"content": {CONTENT_TYPE_LATEST: {}}}}, response_class=Response)
+    async def metrics() -> Response:
+        """Prometheus text of the replica that answers."""
+        return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+    @app.get("/openapi.json", responses=documented(401, 403, 429), response_class=Response)
+    async def openapi() -> Response:
+        """This document."""
+        return Response(orjson.dumps(app.openapi()), media_type=JSON)
+
+    app.openapi = _described(app)
+
+
+def _described(app: FastAPI) -> Callable[[], dict[str, Any]]:
+    """OpenAPI with the schemas that only its references name, and the bearer token."""
+
+    def describe() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = get_openapi(title=app.title, version=app.version, routes=app.routes)
+            schemas = document.setdefault("components", {}).setdefault("schemas", {})
+            for model in (ProblemDetails, EventIn):
+                schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+                schemas |= schema.pop("$defs", {}) | {model.__name__: schema}
+            listed = EVENTS.json_schema(ref_template="#/components/schemas/{model}")
+            schemas["EventList"] = {name: value for name, value in listed.items() if name != "$defs"}
+            document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+            document["security"] = [{"token": []}]
+            app.openapi_schema = document
+        return app.openapi_schema
+
+    return describe

@@ -1,0 +1,126 @@
+"""The stages as they really are: PostgreSQL and Redis from here, the models in their deployments.
+
+One LiveStages serves one release; the clients and breakers behind it are the replica's.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.domain.learners import WINDOW, Learners
+from app.domain.slates import Candidates
+from app.errors import Unavailable
+from app.policy.breaker import Breaker
+from app.ports.metadata import LearnerDirectory, LearnerRecords
+from app.ports.online_features import OnlineFeatures, OnlineLearners
+from app.recommend.stages import Retrieved
+from app.serving.calls import MissingRelease, Stage
+
+T = TypeVar("T")
+FAILURES_THAT_OPEN = 3
+MAX_CACHING = 4
+"""Batches of embeddings on their way to Redis; what comes on top is not cached."""
+
+_LOG = logging.getLogger(__name__)
+
+
+class BreakerOpen(Unavailable):
+    """The dependency failed a moment ago and is left alone for a while."""
+
+    cause = "open"
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What every batch of one ingress replica asks."""
+
+    directory: LearnerDirectory
+    features: OnlineFeatures
+    embedder: Stage
+    retriever: Stage
+    ranker: Stage
+    breakers: dict[str, Breaker] = field(default_factory=dict)
+    caching: set[asyncio.Task[None]] = field(default_factory=set)
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        return (self.embedder, self.retriever, self.ranker)
+
+    async def guarded(self, name: str, call: Callable[[], Awaitable[T]]) -> T:
+        """The call's answer, unless its breaker is open. Raises BreakerOpen, or what the call raises."""
+        breaker = self.breakers.setdefault(name, Breaker(threshold=FAILURES_THAT_OPEN))
+        if not breaker.allows(time.monotonic()):
+            raise BreakerOpen(name, "it failed a moment ago")
+        try:
+            answer = await call()
+        except MissingRelease:
+            breaker.succeeded()
+            raise
+        except (Unavailable, asyncio.CancelledError):  # cancelled: it took longer than it was given
+            breaker.failed(time.monotonic())
+            raise
+        breaker.succeeded()
+        return answer
+
+
+class LiveStages:
+    """Implements `app.recommend.stages.Stages`."""
+
+    def __init__(self, world: World, *, release_id: str, dim: int) -> None:
+        self._world, self._release_id, self._dim = world, release_id, dim
+
+    async def records(self, user_ids: Sequence[str], *, deadline_s: float) -> LearnerRecords:
+        directory = self._world.directory
+        return await self._in_time(
+            "postgres", lambda: directory.learners(user_ids, window=WINDOW), deadline_s=deadline_s
+        )
+
+    async def online(self, user_ids: Sequence[str], *, deadline_s: float) -> OnlineLearners:
+        features, release, dim = self._world.features, self._release_id, self._dim
+        return await self._in_time(
+            "redis", lambda: features.learners(user_ids, release=release, dim=dim), deadline_s=deadline_s
+        )
+
+    async def embed(self, user_ids: Sequence[str], learners: Learners, *, deadline_s: float) -> NDArray[np.float32]:
+        embeddings: NDArray[np.float32] = await self._ask(
+            self._world.embedder, "embed", learners, deadline_s=deadline_s
+        )
+        if len(self._world.caching) < MAX_CACHING:
+            task = asyncio.create_task(self._cache(user_ids, embeddings))
+            self._world.caching.add(task)
+            task.add_done_callback(self._world.caching.discard)
+        return embeddings
+
+    async def retrieve(self, queries: NDArray[np.float32], *, limit: int, deadline_s: float) -> Retrieved:
+        return await self._ask(self._world.retriever, "search", queries, limit, deadline_s, deadline_s=deadline_s)
+
+    async def rank(
+        self, learners: Learners, embeddings: NDArray[np.float32], candidates: Candidates, *, deadline_s: float
+    ) -> NDArray[np.float32]:
+        return await self._ask(self._world.ranker, "rank", learners, embeddings, candidates, deadline_s=deadline_s)
+
+    async def _ask(self, stage: Stage, method: str, *arguments: object, deadline_s: float) -> Any:
+        call = stage.call
+        return await self._world.guarded(
+            stage.name, lambda: call(method, self._release_id, *arguments, deadline_s=deadline_s)
+        )
+
+    async def _in_time(self, name: str, call: Callable[[], Awaitable[T]], *, deadline_s: float) -> T:
+        async with asyncio.timeout(deadline_s):
+            return await self._world.guarded(name, call)
+
+    async def _cache(self, user_ids: Sequence[str], embeddings: NDArray[np.float32]) -> None:
+        """For the day when the embedder does not answer; nobody waits for this."""
+        features = self._world.features
+        try:
+            await self._world.guarded(
+                "redis", lambda: features.cache_embeddings(user_ids, embeddings, release=self._release_id)
+            )
+        except Unavailable as exc:
+            _LOG.warning("embeddings are not cached: %s", exc)

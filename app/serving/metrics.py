@@ -1,0 +1,59 @@
+"""What one ingress replica counts, for Prometheus. Labels are few and bounded: never an id."""
+
+from collections.abc import Sequence
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from app.recommend.batch import Outcome
+
+SECONDS = (0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0)
+SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
+
+
+class Metrics:
+    def __init__(self) -> None:
+        self.registry = own = CollectorRegistry()
+        self._requests = Counter("learnrec_requests", "Requests answered", ["method", "route", "status"], registry=own)
+        self._seconds = Histogram(
+            "learnrec_request_seconds", "From request to answer", ["route"], buckets=SECONDS, registry=own
+        )
+        self._stages = Histogram(
+            "learnrec_stage_seconds", "A stage, for a whole batch", ["stage"], buckets=SECONDS, registry=own
+        )
+        self._sizes = Histogram("learnrec_batch_size", "Requests answered together", buckets=SIZES, registry=own)
+        self._answers = Counter("learnrec_answers", "Slates by the rung they stand on", ["served_by"], registry=own)
+        self._degraded = Counter(
+            "learnrec_degraded", "Slates that miss something, by what and why", ["stage", "cause"], registry=own
+        )
+        self._events = Counter("learnrec_events", "Events accepted", ["event_type"], registry=own)
+        self._release = Gauge("learnrec_release_info", "The release that is served", ["release"], registry=own)
+        self._up = Gauge("learnrec_dependency_up", "1 where the dependency answers", ["dependency"], registry=own)
+
+    def answered(self, *, method: str, route: str, status: int, seconds: float) -> None:
+        self._requests.labels(method, route, str(status)).inc()
+        self._seconds.labels(route).observe(seconds)
+
+    def batch(self, outcome: Outcome) -> None:
+        self._sizes.observe(len(outcome.slates))
+        for stage, spent_ms in outcome.timings_ms.items():
+            self._stages.labels(stage).observe(spent_ms / 1000)
+        for slate in outcome.slates:
+            self._answers.labels(slate.served_by.value).inc()
+            for fault in outcome.faults:
+                if fault.stage in slate.degraded:
+                    self._degraded.labels(fault.stage, fault.cause).inc()
+
+    def accepted(self, event_types: Sequence[str]) -> None:
+        for event_type in event_types:
+            self._events.labels(event_type).inc()
+
+    def serving(self, release_id: str | None) -> None:
+        self._release.clear()
+        if release_id is not None:
+            self._release.labels(release_id).set(1)
+
+    def dependency(self, name: str, *, up: bool) -> None:
+        self._up.labels(name).set(int(up))
+
+    def text(self) -> bytes:
+        return generate_latest(self.registry)

@@ -1,0 +1,121 @@
+"""The ingress's eye on everything else: which release to serve, and what answers; never on a request's path."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from app.errors import Unavailable
+from app.models.release import Release
+from app.serving.calls import Stage
+from app.serving.keeper import ReleaseKeeper
+from app.serving.stage import StageStatus
+
+LOOK_EVERY_S, LOOK_WHILE_SWITCHING_S = 1.0, 0.25
+PING_EVERY_S, PING_TIMEOUT_S = 5.0, 2.0
+STATUS_TIMEOUT_S = 2.0
+_LOG = logging.getLogger(__name__)
+
+Ping = Callable[[], Awaitable[object]]
+
+
+@dataclass(slots=True)
+class Health:
+    """What the monitor saw last."""
+
+    release: str | None = None
+    stages_ready: bool = False  # every replica of every stage holds that release
+    faults: dict[str, str] = field(default_factory=dict)  # dependency -> why it does not answer
+
+
+class Monitor:
+    """`switch` is called with a release when every stage holds it: from then on it is served."""
+
+    def __init__(
+        self,
+        keeper: ReleaseKeeper[Release],
+        stages: tuple[Stage, ...],
+        *,
+        pings: Mapping[str, Ping],
+        switch: Callable[[Release | None], None],
+    ) -> None:
+        self._keeper, self._stages, self._pings, self._switch = keeper, stages, pings, switch
+        self._pinged: dict[str, str] = {}
+        self._pinged_at = float("-inf")
+        self._pinging: asyncio.Task[None] | None = None
+        self.health = Health()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            try:
+                await self.look()
+            except Exception:  # noqa: BLE001  # the eye must not close
+                _LOG.exception("the monitor failed")
+            switching = self._keeper.production != self.health.release
+            await asyncio.sleep(LOOK_WHILE_SWITCHING_S if switching else LOOK_EVERY_S)
+
+    async def look(self) -> None:
+        """One round: ask the stages, switch if all are ready, ping what is due."""
+        seen = await asyncio.gather(*(_statuses(stage) for stage in self._stages))
+        wanted = self._keeper.production
+        if wanted is not None and wanted != self.health.release:
+            self._take_up(wanted, held=[_held_by_all(statuses) for statuses in seen])
+        self._ping_if_due()
+        current = self.health.release
+        faults = dict(self._pinged)
+        for stage, statuses in zip(self._stages, seen, strict=True):
+            if statuses is None:
+                faults[stage.name] = "no replica answers"
+            elif current is not None and current not in _held_by_all(statuses):
+                faults[stage.name] = f"release {current} is not loaded yet"
+            for status in statuses or ():
+                faults.update(status.faults)
+        if self._keeper.fault:
+            faults["mlflow"] = self._keeper.fault
+        stages_ready = current is not None and not any(stage.name in faults for stage in self._stages)
+        self.health = Health(current, stages_ready, faults)
+
+    def _take_up(self, wanted: str, *, held: list[frozenset[str]]) -> None:
+        """The first release is served once it is here, with what is ready; a later one when all stages hold it."""
+        release = self._keeper.get(wanted)
+        if release is None or not (self.health.release is None or all(wanted in each for each in held)):
+            return
+        _LOG.info("release %s is served from now on", wanted)
+        self.health.release = wanted
+        self._switch(release)
+
+    def _ping_if_due(self) -> None:
+        due = time.monotonic() - self._pinged_at >= PING_EVERY_S
+        if due and (self._pinging is None or self._pinging.done()):
+            self._pinged_at = time.monotonic()
+            self._pinging = asyncio.create_task(self._ping_all())
+
+    async def _ping_all(self) -> None:
+        reasons = await asyncio.gather(*(_reason(ping) for ping in self._pings.values()))
+        self._pinged = {name: reason for name, reason in zip(self._pings, reasons, strict=True) if reason}
+
+
+async def _statuses(stage: Stage) -> list[StageStatus] | None:
+    try:
+        return await stage.everywhere("status", deadline_s=STATUS_TIMEOUT_S)
+    except Unavailable:
+        return None
+
+
+def _held_by_all(statuses: list[StageStatus] | None) -> frozenset[str]:
+    held = [frozenset(status.releases) for status in statuses or ()]
+    return frozenset.intersection(*held) if held else frozenset()
+
+
+async def _reason(ping: Ping) -> str | None:
+    """Why it does not answer, or None."""
+    try:
+        async with asyncio.timeout(PING_TIMEOUT_S):
+            await ping()
+    except TimeoutError:
+        return "no answer in time"
+    except Unavailable as exc:
+        return exc.reason
+    return None

@@ -1,0 +1,114 @@
+"""Problem details (RFC 9457): every answer that is not what was asked for says what is wrong and what to do."""
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict
+from starlette.exceptions import HTTPException
+
+from app.errors import InvalidInput, LearnrecError, NotFound, Unavailable
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_S = 2
+
+
+class Fault(BaseModel):
+    """One thing in the input that is wrong."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    where: str
+    what: str
+
+
+class ProblemDetails(BaseModel):
+    """What is wrong and why; RFC 9457."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    request_id: str
+    errors: list[Fault] | None = None
+
+
+class Problem(LearnrecError):  # noqa: N818  # the word of RFC 9457
+    """An HTTP status with its reason; raised in a route, answered as problem details."""
+
+    def __init__(
+        self, status: int, detail: str, *, headers: Mapping[str, str] | None = None, errors: Sequence[Fault] = ()
+    ) -> None:
+        super().__init__(detail)
+        self.status, self.detail = status, detail
+        self.headers, self.errors = dict(headers or {}), list(errors)
+
+
+def unauthorized(detail: str) -> Problem:
+    return Problem(401, detail, headers={"WWW-Authenticate": 'Bearer realm="learnrec"'})
+
+
+def problem_of(exc: Exception) -> Problem:
+    """Any exception as what the caller may know of it; of an unforeseen one, only that it happened."""
+    match exc:
+        case Problem():
+            return exc
+        case RequestValidationError():
+            faults = [Fault(where=".".join(map(str, e["loc"])), what=e["msg"]) for e in exc.errors()]
+            return Problem(422, "; ".join(f"{f.where}: {f.what}" for f in faults), errors=faults)
+        case HTTPException():
+            return Problem(exc.status_code, _explained(exc), headers=exc.headers)
+        case InvalidInput():
+            return Problem(422, str(exc))
+        case NotFound():
+            return Problem(404, str(exc))
+        case Unavailable():
+            return Problem(503, str(exc), headers={"Retry-After": str(RETRY_AFTER_S)})
+        case _:
+            return Problem(500, "an error on our side; the log has it under this request_id")
+
+
+def _explained(exc: HTTPException) -> str:
+    if exc.status_code == 404:
+        return "there is no such path: GET /openapi.json lists those that exist"
+    if exc.status_code == 405:
+        return f"the path exists, but not with this method; allowed: {(exc.headers or {}).get('Allow', 'see openapi')}"
+    return str(exc.detail)
+
+
+def respond(request: Request, exc: Exception) -> Response:
+    problem = problem_of(exc)
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": HTTPStatus(problem.status).phrase,
+        "status": problem.status,
+        "detail": problem.detail,
+        "instance": request.url.path,
+        "request_id": request.scope.get("request_id", ""),
+    }
+    if problem.errors:
+        body["errors"] = [fault.model_dump() for fault in problem.errors]
+    return Response(orjson.dumps(body), problem.status, problem.headers, MEDIA_TYPE)
+
+
+_SAID = {
+    401: "no token, or one that is not valid",
+    403: "the token is valid, but not for this",
+    404: "no such path",
+    413: "the body is too large",
+    422: "the input does not validate",
+    429: "too many requests; Retry-After says when to come back",
+    503: "a store or a stage does not answer; Retry-After says when to try again",
+}
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """For OpenAPI: these statuses answer with problem details."""
+    schema = {"$ref": "#/components/schemas/ProblemDetails"}
+    return {status: {"description": _SAID[status], "content": {MEDIA_TYPE: {"schema": schema}}} for status in statuses}

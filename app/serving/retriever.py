@@ -1,0 +1,103 @@
+"""The vector index as a deployment: Milvus first, with FAISS over the same vectors in every replica."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.adapters.faiss_index import FaissIndex
+from app.adapters.milvus_index import MilvusIndex
+from app.errors import DeadlineExceeded, Unavailable
+from app.models.release import Release
+from app.policy.breaker import Breaker
+from app.ports.vector_index import Neighbours
+from app.recommend.stages import Fault, Retrieved
+from app.serving.arguments import GraphArguments
+from app.serving.stage import StageReplica, StageStatus
+
+MILVUS_SHARE = 0.6
+"""Of the stage's time; the rest is FAISS's, should Milvus be late."""
+
+COOL_DOWN_S = 2.0
+PING_EVERY_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Indexes:
+    faiss: FaissIndex
+    milvus: MilvusIndex | None
+
+
+class Retriever(StageReplica[_Indexes]):
+    async def __init__(self, _: GraphArguments) -> None:
+        self._breaker = Breaker(COOL_DOWN_S)
+        self._milvus_fault: str | None = None
+        self._pinged_at = float("-inf")
+        self._ping_task: asyncio.Task[None] | None = None
+        await self.start()
+
+    def load(self, release: Release) -> _Indexes:
+        faiss = FaissIndex(release.faiss_path)
+        faiss.search_now(np.zeros((1, release.manifest.embedding_dim), np.float32), 1)
+        if self.settings.retrieval_backend == "faiss" or self.settings.milvus_uri is None:
+            return _Indexes(faiss, None)
+        uri, collection = self.settings.milvus_uri, release.manifest.collection
+        return _Indexes(faiss, MilvusIndex(uri, collection, content_ids=release.catalogue.content_ids))
+
+    async def search(
+        self, release_id: str, queries: NDArray[np.float32], limit: int, deadline_s: float
+    ) -> Retrieved | None:
+        """`queries` `[B, dim]`; None where the release is not loaded."""
+        indexes = self.keeper.get(release_id)
+        if indexes is None:
+            return None
+        began = time.monotonic()
+        found = await self._ask_milvus(indexes.milvus, queries, limit=limit, deadline_s=deadline_s * MILVUS_SHARE)
+        if isinstance(found, Neighbours):
+            return Retrieved(found)
+        left = deadline_s - (time.monotonic() - began)
+        neighbours = await indexes.faiss.search(queries, limit=limit, deadline_s=left)
+        return Retrieved(neighbours, () if found is None else (found,))
+
+    async def _ask_milvus(
+        self, milvus: MilvusIndex | None, queries: NDArray[np.float32], *, limit: int, deadline_s: float
+    ) -> Neighbours | Fault | None:
+        """Its answer, or why there is none; None where FAISS is what was chosen."""
+        if milvus is None:
+            return None if self.settings.retrieval_backend == "faiss" else Fault("milvus", "unavailable", "no address")
+        if not self._breaker.allows(time.monotonic()):
+            return Fault("milvus", "open", self._milvus_fault or "")
+        try:
+            found = await milvus.search(queries, limit=limit, deadline_s=deadline_s)
+        except Unavailable as exc:
+            self._breaker.failed(time.monotonic())
+            self._milvus_fault = exc.reason
+            return Fault("milvus", "late" if isinstance(exc, DeadlineExceeded) else "unavailable", exc.reason)
+        self._breaker.succeeded()
+        self._milvus_fault = None
+        return found
+
+    async def status(self) -> StageStatus:
+        base = await super().status()
+        if time.monotonic() - self._pinged_at >= PING_EVERY_S:
+            self._pinged_at = time.monotonic()
+            self._ping_task = asyncio.create_task(self._ping())
+        return StageStatus(base.releases, base.faults | ({"milvus": self._milvus_fault} if self._milvus_fault else {}))
+
+    async def _ping(self) -> None:
+        """Is Milvus there, even where nobody asks for recommendations."""
+        production = self.keeper.production
+        indexes = self.keeper.get(production) if production else None
+        if indexes is None or indexes.milvus is None:
+            return
+        try:
+            await indexes.milvus.ping()
+            self._milvus_fault = None
+        except Unavailable as exc:
+            self._milvus_fault = exc.reason
+
+    def drop(self, served: _Indexes) -> None:
+        if served.milvus is not None:
+            asyncio.run_coroutine_threadsafe(served.milvus.close(), self.loop)

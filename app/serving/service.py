@@ -1,0 +1,176 @@
+"""What one ingress replica does, without HTTP: recommends in micro-batches, takes events, knows how all is."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import pyarrow as pa
+
+from app.adapters.postgres.directory import PostgresLearnerDirectory
+from app.adapters.postgres.popular import PostgresPopularContents
+from app.adapters.redis_features import RedisFeatures
+from app.adapters.redis_log import RedisEventLog
+from app.domain.slates import Slate
+from app.errors import Unavailable
+from app.models.release import Release
+from app.policy.knobs import Policy
+from app.recommend.batch import Budget, Outcome, RequestBatch
+from app.recommend.recommend import recommend
+from app.recommend.slates import without_release
+from app.serving.arguments import GraphArguments
+from app.serving.calls import Stage
+from app.serving.coalescer import Coalescer, Gathering
+from app.serving.keeper import ReleaseKeeper
+from app.serving.live_stages import LiveStages, World
+from app.serving.metrics import Metrics
+from app.serving.monitor import Health, Monitor
+from app.settings import Settings
+
+MAX_ITEMS = 100
+POPULAR_KEPT_S = 10.0
+LOG_GROUP = "ingest_events"
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    user_id: str  # canonical
+    limit: int
+    asked_at: float  # monotonic seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    slate: Slate
+    timings_ms: dict[str, float]
+
+
+class Service:
+    """An asynchronous context manager; everything is opened on the loop that uses it."""
+
+    def __init__(
+        self, settings: Settings, arguments: GraphArguments, *, embedder: Stage, retriever: Stage, ranker: Stage
+    ) -> None:
+        self.settings, self.metrics = settings, Metrics()
+        self._policy = Policy(num_candidates=arguments.num_candidates)
+        self._directory = PostgresLearnerDirectory(settings.need("postgres_url"))
+        self._features = RedisFeatures(settings.need("redis_url"))
+        self._log = RedisEventLog(settings.need("redis_url"))
+        self._popular_contents = PostgresPopularContents(settings.need("postgres_url"))
+        self._world = World(self._directory, self._features, embedder, retriever, ranker)
+        self._keeper: ReleaseKeeper[Release] = ReleaseKeeper(settings, _opened)
+        self._monitor = Monitor(
+            self._keeper,
+            self._world.stages,
+            pings={
+                "postgres": self._directory.ping,
+                "redis": self._features.ping,
+                "event_log": lambda: asyncio.to_thread(self._log.lag, group=LOG_GROUP),
+            },
+            switch=self._serve,
+        )
+        self._coalescer: Coalescer[Question, Answer] = Coalescer(
+            self._answer,
+            Gathering(
+                max_batch=arguments.max_batch,
+                max_in_flight=arguments.max_in_flight,
+                wait_s=arguments.wait_ms / 1000,
+                max_waiting=arguments.max_waiting,
+            ),
+        )
+        self._current: tuple[Release, LiveStages] | None = None
+        self._popular: tuple[float, pa.Table] | None = None
+        self._watching: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        await self._directory.__aenter__()
+        await asyncio.to_thread(self._keeper.start)
+        await self._monitor.look()
+        self._watching = asyncio.create_task(self._monitor.run())
+
+    async def close(self) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
+        await asyncio.to_thread(self._keeper.close)
+        await self._directory.__aexit__(None, None, None)
+        await self._features.close()
+        self._log.__exit__(None, None, None)
+
+    @property
+    def health(self) -> Health:
+        return self._monitor.health
+
+    @property
+    def alive(self) -> bool:
+        """Whether the threads and tasks behind the requests still run."""
+        return self._keeper.alive and self._watching is not None and not self._watching.done()
+
+    async def recommend(self, user_id: str, limit: int) -> Answer:
+        """`user_id` is canonical. Raises Unavailable: overloaded, or no release and no content at all."""
+        return await self._coalescer.ask(Question(user_id, limit, time.monotonic()))
+
+    async def record(self, events: pa.Table) -> tuple[str, ...]:
+        """Log events of EVENT_SCHEMA, then let the next recommendation know them; returns what did not work.
+
+        Raises Unavailable: the log does not take them.
+        """
+        await asyncio.to_thread(self._log.append, events)
+        self.metrics.accepted(events["event_type"].to_pylist())
+        try:
+            await self._features.record(events)
+        except Unavailable as exc:
+            _LOG.warning("events are logged, but not among the recent ones: %s", exc)
+            return ("redis",)
+        return ()
+
+    def _serve(self, release: Release | None) -> None:
+        if release is None:
+            self._current = None
+        else:
+            stages = LiveStages(self._world, release_id=release.release_id, dim=release.manifest.embedding_dim)
+            self._current = (release, stages)
+        self.metrics.serving(release.release_id if release else None)
+
+    async def _answer(self, questions: Sequence[Question]) -> list[Answer]:
+        """One batch: everything in it is answered by one release."""
+        began = time.monotonic()
+        asked_at = min(question.asked_at for question in questions)
+        batch = RequestBatch(
+            user_ids=tuple(question.user_id for question in questions),
+            limits=tuple(question.limit for question in questions),
+            deadline=asked_at + self.settings.request_timeout_ms / 1000,
+        )
+        outcome = await self._outcome(batch)
+        self.metrics.batch(outcome)
+        return [
+            Answer(slate, {"queue": round((began - question.asked_at) * 1000, 2), **outcome.timings_ms})
+            for question, slate in zip(questions, outcome.slates, strict=True)
+        ]
+
+    async def _outcome(self, batch: RequestBatch) -> Outcome:
+        if self._current is None:
+            return without_release(batch, await self._popular_now())
+        release, stages = self._current
+        budget = Budget(self._policy, batch.deadline, time.monotonic)
+        return await recommend(batch, release=release, stages=stages, budget=budget, now=datetime.now(UTC))
+
+    async def _popular_now(self) -> pa.Table:
+        if self._popular is None or time.monotonic() - self._popular[0] > POPULAR_KEPT_S:
+            try:
+                self._popular = (time.monotonic(), await self._popular_contents.popular(limit=MAX_ITEMS))
+            except Unavailable:
+                if self._popular is None:
+                    raise
+        if not self._popular[1].num_rows:
+            raise Unavailable("release", "there is no release in production and no content yet: run the pipeline")
+        return self._popular[1]
+
+
+def _opened(release: Release) -> Release:
+    """With all that the ingress reads of it in memory: nothing is loaded on a request's path."""
+    assert len(release.catalogue) == len(release.items)
+    assert release.vocabulary is not None
+    return release

@@ -1,0 +1,69 @@
+"""What the three stages have in common: releases, one thread to compute on, and how they are."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from app.domain.learners import Learners
+from app.errors import Unavailable
+from app.features.learners import learner_features, windows_from_rows
+from app.models.release import Release
+from app.serving.keeper import ReleaseKeeper
+from app.settings import Settings, load_settings, prepare_process
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class StageStatus:
+    """What a replica says of itself."""
+
+    releases: tuple[str, ...]  # loaded and warm
+    faults: dict[str, str]  # dependency -> why it does not answer
+
+
+class StageReplica(Generic[T]):
+    """Base of the stages. Computing happens on one thread, so that the event loop always answers health checks."""
+
+    settings: Settings
+    keeper: ReleaseKeeper[T]
+
+    async def start(self) -> None:
+        """Last line of every stage's constructor: a replica is ready when it is warm."""
+        prepare_process()
+        self.settings = load_settings()
+        self.loop = asyncio.get_running_loop()
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="stage")
+        self.keeper = ReleaseKeeper(self.settings, self.load, drop=self.drop)
+        await asyncio.to_thread(self.keeper.start)
+
+    def load(self, release: Release) -> T:
+        """What this stage serves from, warmed up; runs on the keeper's thread."""
+        raise NotImplementedError
+
+    def drop(self, served: T) -> None:
+        """Free what `load` made; runs on the keeper's thread."""
+
+    async def compute(self, function: Callable[..., R], *arguments: object) -> R:
+        return await self.loop.run_in_executor(self._executor, function, *arguments)
+
+    async def status(self) -> StageStatus:
+        return StageStatus(self.keeper.held, {"mlflow": self.keeper.fault} if self.keeper.fault else {})
+
+    async def check_health(self) -> None:
+        """Raises Unavailable, so that Serve replaces the replica: it could not take up a release any more."""
+        if not self.keeper.alive:
+            raise Unavailable(type(self).__name__, "the thread that watches for releases has ended")
+
+
+def blank_learners(release: Release, size: int) -> Learners:
+    """Learners of whom nothing is known: good enough to warm a stage up."""
+    now, unknown = np.full(size, int(time.time()), np.int64), np.zeros(size, np.int32)
+    windows = windows_from_rows([[]] * size, [[]] * size, [[]] * size, catalogue=release.catalogue, now=now)
+    return learner_features(windows, user_index=unknown, cohort_index=unknown)
