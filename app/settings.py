@@ -92,13 +92,14 @@ def addresses_path(var_dir: Path) -> Path:
     return var_dir / "run" / "addresses.json"
 
 
-def load_settings(*, embedded: bool = True) -> Settings:
+def load_settings(*, embedded: bool = True, var_dir: Path | None = None) -> Settings:
     """Settings of this process. Without `embedded`, only what the environment says: what is external.
 
+    With `var_dir`, of the embedded stack that lives there, whatever the environment says of addresses.
     Raises InvalidInput: a variable that does not validate.
     """
     try:
-        external = Settings()
+        external = Settings() if var_dir is None else Settings.model_construct({"var_dir"}, var_dir=var_dir)
         if not embedded:
             return external
         path = addresses_path(external.var_dir)
@@ -144,6 +145,12 @@ def prepare_process(
     if settings is not None:
         target.update(ray_authentication(settings))
     return target
+
+
+def environment_for(var_dir: Path) -> dict[str, str]:
+    """The environment of a command on the embedded stack in `var_dir`: none of the user's own addresses reach it."""
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("LEARNREC_")}
+    return {**prepare_process(plain), "LEARNREC_VAR_DIR": str(var_dir)}
 
 
 def child_environment(settings: Settings, **extra: str) -> dict[str, str]:

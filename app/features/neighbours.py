@@ -52,7 +52,7 @@ def together(pairs: EventArrays, *, num_items: int) -> NeighbourTable:
 def _best(matrix: sp.csr_matrix) -> NeighbourTable:
     """The WIDTH greatest entries of each row."""
     matrix.eliminate_zeros()
-    offset = np.asarray(matrix.indptr)
+    offset: NDArray[np.int64] = np.asarray(matrix.indptr, np.int64)
     num_items = len(offset) - 1
     row = np.repeat(np.arange(num_items), np.diff(offset))
     order = np.lexsort((matrix.indices, -matrix.data, row))

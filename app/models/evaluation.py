@@ -24,7 +24,8 @@ def list_metrics(
     result: dict[str, NDArray[np.float64]] = {}
     for k in depths:
         top = hit[:, :k]
-        result[f"ndcg@{k}"] = np.divide(top @ gain[: top.shape[1]], ideal[np.minimum(k, size)])
+        gained: NDArray[np.float64] = (top * gain[: top.shape[1]]).sum(axis=1)
+        result[f"ndcg@{k}"] = gained / ideal[np.minimum(k, size)]
         result[f"recall@{k}"] = top.sum(1) / size
         result[f"hit@{k}"] = top.any(1).astype(np.float64)
         result[f"mrr@{k}"] = np.where(first < k, 1 / (first + 1.0), 0.0)
