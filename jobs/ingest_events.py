@@ -28,8 +28,8 @@ JOB = "ingest_events"
 class Spec(JobSpec):
     """How much is done at a time."""
 
-    batch_size: int = Field(50_000, ge=1, le=1_000_000, description="log entries in one transaction")
-    group: str = Field(JOB, min_length=1, max_length=64, description="whose position in the log is moved")
+    batch_size: int = Field(default=50_000, ge=1, le=1_000_000, description="log entries in one transaction")
+    group: str = Field(default=JOB, min_length=1, max_length=64, description="whose position in the log is moved")
 
 
 @dataclass(slots=True)

@@ -14,11 +14,11 @@ class WorldConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    num_learners: int = Field(2000, ge=1, le=2_000_000)
-    num_contents: int = Field(1000, ge=20, le=100_000)
-    num_days: int = Field(180, ge=14, le=3650, description="from the first event to the end")
+    num_learners: int = Field(default=2000, ge=1, le=2_000_000)
+    num_contents: int = Field(default=1000, ge=20, le=100_000)
+    num_days: int = Field(default=180, ge=14, le=3650, description="from the first event to the end")
     end: AwareDatetime = Field(default_factory=start_of_today, description="nothing happens at or after this time")
-    events_per_learner: float = Field(80.0, ge=4, le=1000, description="on average")
+    events_per_learner: float = Field(default=80.0, ge=4, le=1000, description="on average")
 
     @property
     def end_s(self) -> int:

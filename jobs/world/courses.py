@@ -94,7 +94,10 @@ def make_courses(config: WorldConfig, rng: np.random.Generator) -> Courses:
         types=types,
         difficulty=np.clip(raw, 1.0, 5.0),
         is_difficulty_known=rng.random(len(content)) >= SHARE_WITHOUT_DIFFICULTY,
-        created_s=_created(config, rng, num_courses)[of] + _part_delays(rng, len(content), part),
+        created_s=np.minimum(
+            _created(config, rng, num_courses)[of] + _part_delays(rng, len(content), part),
+            config.end_s - 3600 * (COURSE_LENGTH - part),
+        ),
         duration_s=rng.integers(180, 900, len(content)),
     )
 
@@ -125,7 +128,7 @@ def _needs(topics: list[Topic], topic: NDArray[np.int64], edition: NDArray[np.in
 def _created(config: WorldConfig, rng: np.random.Generator, num_courses: int) -> NDArray[np.int64]:
     is_later = rng.random(num_courses) < SHARE_OF_LATER_COURSES
     before = rng.integers(-540, -45, num_courses)
-    later = rng.integers(0, max(1, int(config.num_days * 0.95)), num_courses)
+    later = rng.integers(0, max(1, int(config.num_days * 0.95) - 12), num_courses)
     return config.start_s + np.where(is_later, later, before) * DAY_S + 8 * 3600
 
 

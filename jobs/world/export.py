@@ -1,4 +1,4 @@
-"""A world as files: for `learnrec data import`, and for judging ranked lists."""
+"""A world as rows in the stores, or as files: for `learnrec data import`, and for judging ranked lists."""
 
 from pathlib import Path
 from typing import Literal
@@ -7,10 +7,14 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from app.ports.event_log import EventLog
+from app.ports.metadata import Warehouse
+from jobs.progress import Advance
 from jobs.world.world import World
 
 TRAIN_SHARE = 0.9
 TAG_SEPARATOR = "|"
+SLICE = 20_000
 
 
 def write_files(world: World, folder: Path, *, kind: Literal["csv", "parquet"] = "csv") -> list[Path]:
@@ -66,3 +70,17 @@ def _frame(table: pa.Table) -> pl.DataFrame:
     frame = pl.from_arrow(table)
     assert isinstance(frame, pl.DataFrame)
     return frame
+
+
+def load_world(world: World, *, warehouse: Warehouse, log: EventLog, advance: Advance) -> int:
+    """Users and contents into the warehouse, events that it has not yet into the log; returns how many went there."""
+    warehouse.put_contents(world.contents)
+    warehouse.put_users(world.users)
+    sent = 0
+    for start in range(0, len(world.events), SLICE):
+        slice_ = world.events.slice(start, SLICE)
+        new = warehouse.new_events(slice_).known
+        log.append(new)
+        sent += len(new)
+        advance(start + len(slice_), f"{sent:,} events")
+    return sent

@@ -59,12 +59,15 @@ ON CONFLICT (user_id) DO UPDATE SET
     last_active_at = greatest(excluded.last_active_at, users.last_active_at)
 """
 
+# Two arrays, not rows: psycopg waits for each row of a result by itself.
 _NEW_EVENTS = """
-SELECT row, EXISTS (SELECT 1 FROM contents WHERE contents.content_id = staged.content_id) AS known
-FROM (SELECT DISTINCT ON (event_id) row, event_id, content_id FROM staged ORDER BY event_id, row) AS staged
-WHERE NOT EXISTS (SELECT 1 FROM events WHERE events.event_id = staged.event_id)
+SELECT array_agg(row ORDER BY row) FILTER (WHERE known), array_agg(row ORDER BY row) FILTER (WHERE NOT known)
+FROM (
+    SELECT row, EXISTS (SELECT 1 FROM contents WHERE contents.content_id = first.content_id) AS known
+    FROM (SELECT DISTINCT ON (event_id) row, event_id, content_id FROM staged ORDER BY event_id, row) AS first
+    WHERE NOT EXISTS (SELECT 1 FROM events WHERE events.event_id = first.event_id)
+) AS new
 """
-_NEW_EVENTS_SCHEMA = pa.schema([("row", pa.int64()), ("known", pa.bool_())])
 
 _READ: dict[str, tuple[LiteralString, pa.Schema]] = {
     "users": (
@@ -141,9 +144,9 @@ class PostgresWarehouse:
         numbered = rows.append_column("row", pa.array(np.arange(len(rows))))
         with self._transaction() as cursor:
             stage(cursor, _STAGED, {"event_id": "uuid", "content_id": "uuid", "row": "bigint"}, rows=numbered)
-            found = fetch(cursor, _NEW_EVENTS, _NEW_EVENTS_SCHEMA).sort_by("row")
-        row, known = found.column("row").to_numpy(), found.column("known").to_numpy()
-        return NewEvents(known=events.take(row[known]), unknown_content=events.take(row[~known]))
+            found = cursor.execute(_NEW_EVENTS, binary=True).fetchone()
+        known, unknown = (pa.array(rows or [], pa.int64()) for rows in found or ((), ()))
+        return NewEvents(known=events.take(known), unknown_content=events.take(unknown))
 
     def read(self, what: str) -> pa.Table:
         if what not in _READ:
