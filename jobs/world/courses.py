@@ -128,7 +128,7 @@ def _needs(topics: list[Topic], topic: NDArray[np.int64], edition: NDArray[np.in
 def _created(config: WorldConfig, rng: np.random.Generator, num_courses: int) -> NDArray[np.int64]:
     is_later = rng.random(num_courses) < SHARE_OF_LATER_COURSES
     before = rng.integers(-540, -45, num_courses)
-    later = rng.integers(0, max(1, int(config.num_days * 0.95) - 12), num_courses)
+    later = rng.integers(0, max(1, int(config.num_days * 0.95)), num_courses)
     return config.start_s + np.where(is_later, later, before) * DAY_S + 8 * 3600
 
 
