@@ -1,0 +1,127 @@
+"""The part of `train_ranking` that runs on the cluster: training set, fit and verdict, from what is stored."""
+
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from app.adapters.object_store import ObjectStore
+from app.features.dataset import Dataset
+from app.features.examples import Examples
+from app.features.item_state import items_at
+from app.models.configs import RankerConfig
+from app.models.judge import hold_out, judge
+from app.models.ranker import Ranker
+from app.models.timeline import Timeline
+from app.models.train_ranker import FittedRanker, RankingSet, fit_ranker, ranking_set
+from app.models.user_tower import TOWER_FOLDER, UserTower
+from jobs.boosters import Backend, BoosterPlan, fit_of
+from jobs.messages import Messages
+from jobs.snapshots import Snapshot
+from jobs.towers_loop import EARLY, FINAL, TIMELINE
+
+VERDICT, IMPORTANCE = "verdict.json", "importance.json"
+STEPS = ("reading", "training set", "cross-validation and fit", "verdict on the hold-out")
+
+
+@dataclass(frozen=True, slots=True)
+class RankerTask:
+    """What to train on, how, and where to leave it."""
+
+    snapshot: Snapshot
+    store_uri: str
+    towers: str  # folder of the towers' run
+    folder: str
+    attempts: str
+    config: RankerConfig
+    embedding_dim: int
+    backend: Backend
+    num_workers: int
+    num_threads: int
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What the ranker is made from."""
+
+    dataset: Dataset
+    examples: Examples
+    timeline: Timeline
+    early: UserTower
+    early_items: np.ndarray
+    final: UserTower
+    final_items: np.ndarray
+
+
+def train_ranker(task: RankerTask, messages: Messages) -> dict[str, float]:
+    """Write the ranker, its importance and the verdict; the metrics of its training."""
+    messages.say({"step": 0})
+    inputs = read_inputs(task)
+    messages.say({"step": 1})
+    data = training_set(inputs, task.config)
+    messages.say({"step": 2})
+    plan = BoosterPlan(task.config, task.embedding_dim, task.num_workers, f"{task.store_uri}/{task.attempts}")
+    fitted = fit_ranker(
+        data,
+        embedding_dim=task.embedding_dim,
+        config=task.config,
+        train=fit_of(task.backend, plan),
+        num_threads=task.num_threads,
+    )
+    messages.say({"step": 3})
+    verdict = _verdict(inputs, fitted.ranker)
+    with tempfile.TemporaryDirectory() as work:
+        _write(Path(work), fitted, verdict, embedding_dim=task.embedding_dim)
+        ObjectStore(task.store_uri).upload(Path(work), task.folder)
+    return fitted.metrics
+
+
+def read_inputs(task: RankerTask) -> Inputs:
+    """Raises NotFound: the towers' folder is not whole."""
+    snapshot, store = task.snapshot, ObjectStore(task.store_uri)
+    with tempfile.TemporaryDirectory() as work:
+        store.download(task.towers, Path(work))
+        early, final = Path(work) / EARLY, Path(work) / FINAL
+        return Inputs(
+            dataset=Dataset(snapshot.catalogue(), snapshot.vocabulary(), snapshot.events()),
+            examples=snapshot.examples(),
+            timeline=Timeline.load(Path(work) / TIMELINE),
+            early=UserTower(early / TOWER_FOLDER, num_threads=task.num_threads),
+            early_items=np.load(early / "item_embeddings.npy"),
+            final=UserTower(final / TOWER_FOLDER, num_threads=task.num_threads),
+            final_items=np.load(final / "item_embeddings.npy"),
+        )
+
+
+def training_set(inputs: Inputs, config: RankerConfig) -> RankingSet:
+    """Lists as retrieval would have answered in the ranker's time, by towers that had not seen it."""
+    timeline, dataset, now = inputs.timeline, inputs.dataset, inputs.examples.learners.now
+    late = inputs.examples.take((now >= timeline.ranker_from) & (now < timeline.holdout_from))
+    items = items_at(
+        dataset.pairs,
+        inputs.early_items,
+        catalogue=dataset.catalogue,
+        vocabulary=dataset.vocabulary,
+        now=timeline.ranker_from,
+    )
+    return ranking_set(late, inputs.early.embed(late.learners), items=items, config=config)
+
+
+def _verdict(inputs: Inputs, ranker: Ranker) -> dict[str, dict[str, float]]:
+    dataset, timeline = inputs.dataset, inputs.timeline
+    items = items_at(
+        dataset.pairs,
+        inputs.final_items,
+        catalogue=dataset.catalogue,
+        vocabulary=dataset.vocabulary,
+        now=timeline.holdout_from,
+    )
+    return judge(hold_out(dataset, timeline), towers=inputs.final, items=items, ranker=ranker)
+
+
+def _write(folder: Path, fitted: FittedRanker, verdict: dict[str, dict[str, float]], *, embedding_dim: int) -> None:
+    fitted.ranker.save(folder / "ranker", embedding_dim=embedding_dim)
+    (folder / VERDICT).write_text(json.dumps(verdict, indent=1))
+    (folder / IMPORTANCE).write_text(json.dumps(fitted.importance, indent=1))

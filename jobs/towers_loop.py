@@ -1,0 +1,142 @@
+"""What a Ray Train worker does for the towers. TensorFlow is imported on workers only."""
+
+import json
+import os
+import tempfile
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray.train
+
+from app.adapters.object_store import ObjectStore
+from app.features.dataset import Dataset
+from app.features.examples import Examples
+from app.models.configs import TowersConfig
+from app.models.timeline import Timeline
+from app.models.user_tower import user_inputs
+from jobs.snapshots import Snapshot
+
+EARLY, FINAL, TIMELINE, METRICS = "early", "final", "timeline.json", "metrics.json"
+WEIGHTS = "weights.npz"
+
+
+@dataclass(frozen=True, slots=True)
+class TowersTask:
+    """What to train on and where to leave it; travels to the workers."""
+
+    snapshot: Snapshot
+    store_uri: str
+    folder: str
+    config: TowersConfig
+    holdout_share: float
+    num_workers: int
+
+    def store(self) -> ObjectStore:
+        return ObjectStore(self.store_uri)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The examples by time."""
+
+    early: Examples  # before the ranker's time
+    valid: Examples  # a sample of the ranker's time: stops the early towers
+    known: Examples  # before the hold-out
+    timeline: Timeline
+
+    @classmethod
+    def of(cls, examples: Examples, task: TowersTask) -> "Parts":
+        from app.models.fit import validation_sample
+
+        now = examples.learners.now
+        timeline = Timeline.of(now, holdout_share=task.holdout_share)
+        late = (now >= timeline.ranker_from) & (now < timeline.holdout_from)
+        return cls(
+            early=examples.take(now < timeline.ranker_from),
+            valid=validation_sample(examples.take(late), seed=task.config.seed),
+            known=examples.take(now < timeline.holdout_from),
+            timeline=timeline,
+        )
+
+
+def train_loop(config: dict[str, Any]) -> None:
+    """Early towers, then final ones, on every worker; the first writes them and their metrics. Reports every epoch."""
+    import tensorflow as tf
+
+    task: TowersTask = config["task"]
+    tf.config.threading.set_intra_op_parallelism_threads(max(1, (os.cpu_count() or 1) // task.num_workers))
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    strategy = tf.distribute.MultiWorkerMirroredStrategy() if task.num_workers > 1 else None
+    from app.models.train_towers import build_model, continue_towers, fit_towers
+
+    snapshot, first = task.snapshot, ray.train.get_context().get_world_rank() == 0
+    dataset = Dataset(snapshot.catalogue(), snapshot.vocabulary(), snapshot.events())
+    parts = Parts.of(snapshot.examples(), task)
+    indices = {"catalogue": dataset.catalogue, "vocabulary": dataset.vocabulary}
+    with strategy.scope() if strategy else nullcontext():
+        model = build_model(**indices, content=parts.early.content, config=task.config)
+    done = _resume(model, parts.early)
+
+    def on_epoch(epoch: int, metrics: dict[str, float]) -> None:
+        if first:
+            config["messages"].say({"epoch": done + epoch, **metrics})
+        _report(model, done + epoch, metrics, first=first)
+
+    left = task.config.model_copy(update={"num_epochs": max(1, task.config.num_epochs - done)})
+    early = fit_towers(parts.early, parts.valid, **indices, config=left, on_epoch=on_epoch, model=model)
+    with tempfile.TemporaryDirectory() as work:
+        early.save(Path(work) / EARLY)  # all workers: a distributed model is saved together
+        recall = _validation_recall(early, parts.valid)
+        final = continue_towers(model, parts.known, **indices, config=task.config)
+        final.save(Path(work) / FINAL)
+        parts.timeline.save(Path(work) / TIMELINE)
+        if first:
+            metrics = {"validation_recall@100": recall, **_verdict(final, dataset, parts.timeline)}
+            (Path(work) / METRICS).write_text(json.dumps({**metrics, "num_examples": float(len(parts.known))}))
+            task.store().upload(Path(work), task.folder)
+
+
+def _validation_recall(towers: Any, valid: Examples) -> float:
+    from app.models.train_towers import validation_recall
+
+    return validation_recall(towers.embed(valid.learners), towers.item_embeddings, valid)
+
+
+def _verdict(towers: Any, dataset: Dataset, timeline: Timeline) -> dict[str, float]:
+    """The towers alone, on the hold-out: the whole catalogue by dot product."""
+    from app.models.baselines import top
+    from app.models.evaluation import list_metrics
+    from app.models.judge import DEPTH, hold_out
+
+    held = hold_out(dataset, timeline)
+    ranked = top(towers.embed(held.learners) @ towers.item_embeddings.T, held.histories, limit=DEPTH)
+    values = list_metrics(ranked, held.relevant)
+    return {name: float(values[name].mean()) for name in ("ndcg@10", "recall@10", "recall@100")}
+
+
+def _report(model: Any, epoch: int, metrics: dict[str, float], *, first: bool) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint = None
+        if first:
+            arrays = {f"w{i:03d}": weight for i, weight in enumerate(model.get_weights())}
+            np.savez(Path(folder) / WEIGHTS, epoch=np.int64(epoch), **arrays)
+            checkpoint = ray.train.Checkpoint.from_directory(folder)
+        ray.train.report({"epoch": epoch, **metrics}, checkpoint=checkpoint)
+
+
+def _resume(model: Any, examples: Examples) -> int:
+    """Take the weights of the last checkpoint, if there is one; how many epochs are behind."""
+    checkpoint = ray.train.get_checkpoint()
+    if checkpoint is None:
+        return 0
+    import tensorflow as tf
+
+    few = examples.take(np.arange(min(8, len(examples))))
+    inputs = {**user_inputs(few.learners), "content": few.content, "strength": few.strength, "now": few.learners.now}
+    model.compute_loss({name: tf.constant(array) for name, array in inputs.items()})  # makes the variables
+    with checkpoint.as_directory() as folder, np.load(Path(folder) / WEIGHTS) as saved:
+        model.set_weights([saved[name] for name in sorted(saved.files) if name != "epoch"])
+        return int(saved["epoch"]) + 1

@@ -1,0 +1,92 @@
+"""The ranker, trained on candidates that the retrieval really returns, and the whole system's verdict.
+
+Output, `learning-models/rankers/{run}/`: `ranker/`, `verdict.json` (models and baselines on the hold-out),
+`importance.json`.
+"""
+
+import psutil
+from pydantic import Field
+
+from app.models.configs import RankerConfig
+from app.models.judge import FULL
+from app.settings import Settings
+from jobs import stores
+from jobs.artefacts import FEATURES, RANKERS, TOWERS, Plan, RunManifest, earlier, plan
+from jobs.boosters import Backend
+from jobs.job import JobResult, JobSpec
+from jobs.messages import Message, Messages, follow
+from jobs.progress import steps
+from jobs.ranker_task import IMPORTANCE, STEPS, VERDICT, RankerTask, train_ranker
+from jobs.ray_session import on_cluster, ray_session
+from jobs.snapshots import Snapshot
+from jobs.tracking import Run, tracked
+
+
+class Spec(JobSpec):
+    """What to train on, how, and where."""
+
+    towers: str = Field("latest", description="run of train_retrieval")
+    backend: Backend = Field("ray-train", description='"ray-train" or "xgboost-ray": who fits the final booster')
+    num_workers: int = Field(1, ge=1, le=64, description="training processes of the final booster")
+    ranker: RankerConfig = Field(default_factory=RankerConfig)
+
+
+def run(spec: Spec, settings: Settings) -> JobResult:
+    """Raises NotFound: there is no such run of train_retrieval."""
+    store = stores.objects(settings)
+    towers = TOWERS.find(store, spec.towers)
+    spec = spec.model_copy(update={"towers": towers.run})
+    planned = plan(RANKERS, {**towers.inputs, "towers": towers.run}, spec)
+    if found := earlier(store, planned, spec):
+        return found.result(reused=True)
+    attempts = f"learning-models/attempts/{planned.run}"
+    task = _task(spec, planned, towers, store_uri=store.uri_root, attempts=attempts)
+    with tracked(settings, RANKERS.job, params=planned.spec, tags=planned.inputs) as track:
+        with ray_session(settings):
+            metrics = _train(task)
+        verdict = store.read_json(f"{planned.folder}/{VERDICT}")
+        metrics |= {name: verdict[FULL][name] for name in ("ndcg@10", "recall@10")}
+        metrics |= {f"{model} ndcg@10": of["ndcg@10"] for model, of in verdict.items() if model != FULL}
+        _log(track, metrics, verdict, store.read_json(f"{planned.folder}/{IMPORTANCE}"))
+        manifest = planned.manifest(
+            metrics=metrics,
+            facts={"embedding_dim": task.embedding_dim},
+            mlflow_run=track.run_id,
+            run_url=track.url,
+        )
+        RANKERS.publish(store, manifest, fingerprint=planned.fingerprint)
+    store.remove(attempts)
+    return manifest.result(reused=False)
+
+
+def _task(spec: Spec, planned: Plan, towers: RunManifest, *, store_uri: str, attempts: str) -> RankerTask:
+    return RankerTask(
+        snapshot=Snapshot(store_uri, FEATURES.folder(towers.inputs["features"])),
+        store_uri=store_uri,
+        towers=TOWERS.folder(towers.run),
+        folder=planned.folder,
+        attempts=attempts,
+        config=spec.ranker,
+        embedding_dim=int(towers.facts["embedding_dim"]),
+        backend=spec.backend,
+        num_workers=spec.num_workers,
+        num_threads=psutil.cpu_count() or 1,
+    )
+
+
+def _train(task: RankerTask) -> dict[str, float]:
+    messages = Messages()
+    with steps(RANKERS.job, len(STEPS)) as advance:
+
+        def on_message(said: Message) -> None:
+            advance(int(said["step"]), STEPS[int(said["step"])])
+
+        return follow(lambda: on_cluster(train_ranker, task, messages), messages, on_message=on_message)
+
+
+def _log(
+    track: Run, metrics: dict[str, float], verdict: dict[str, dict[str, float]], importance: dict[str, float]
+) -> None:
+    track.metrics(metrics)
+    track.table(VERDICT, verdict)
+    track.table(IMPORTANCE, importance)
