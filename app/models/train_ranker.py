@@ -100,6 +100,7 @@ def booster_params(config: RankerConfig, *, num_threads: int = 0) -> dict[str, A
         "eta": config.learning_rate,
         "subsample": config.subsample,
         "colsample_bytree": config.colsample,
+        "max_bin": config.max_bin,
         "min_child_weight": config.min_child_weight,
         "seed": config.seed,
         **({"nthread": num_threads} if num_threads else {}),
