@@ -46,7 +46,9 @@ COLUMNS = ["user_id", "content_id", "event_type", "ts"]
 class Spec(JobSpec):
     """How the features are built; none of it changes what they are."""
 
-    num_partitions: int = Field(0, ge=0, le=10_000, description="parts of learners; 0: one for every 250,000 events")
+    num_partitions: int = Field(
+        default=0, ge=0, le=10_000, description="parts of learners; 0: one for every 250,000 events"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any, Generic, ParamSpec, TypeVar
 
@@ -19,6 +20,9 @@ P = ParamSpec("P")
 
 MIN_LOCAL_CPUS = 2
 """A cluster of one's own offers at least these: CPUs are tickets here, and two training workers must fit."""
+
+
+_KEPT: ContextVar[bool] = ContextVar("kept", default=False)
 
 
 @contextmanager
@@ -41,6 +45,21 @@ def ray_session(settings: Settings) -> Iterator[None]:
             logging.getLogger(name).setLevel(logging.ERROR)
         yield
     finally:
+        if not _KEPT.get():
+            ray.shutdown()
+
+
+@contextmanager
+def one_ray_session() -> Iterator[None]:
+    """The first session opened within stays open for the next ones; none is started that nobody opens."""
+    if _KEPT.get() or ray.is_initialized():
+        yield
+        return
+    token = _KEPT.set(True)
+    try:
+        yield
+    finally:
+        _KEPT.reset(token)
         ray.shutdown()
 
 

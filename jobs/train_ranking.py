@@ -25,9 +25,11 @@ from jobs.tracking import Run, tracked
 class Spec(JobSpec):
     """What to train on, how, and where."""
 
-    towers: str = Field("latest", description="run of train_retrieval")
-    backend: Backend = Field("ray-train", description='"ray-train" or "xgboost-ray": who fits the final booster')
-    num_workers: int = Field(1, ge=1, le=64, description="training processes of the final booster")
+    towers: str = Field(default="latest", description="run of train_retrieval")
+    backend: Backend = Field(
+        default="ray-train", description='"ray-train" or "xgboost-ray": who fits the final booster'
+    )
+    num_workers: int = Field(default=1, ge=1, le=64, description="training processes of the final booster")
     ranker: RankerConfig = Field(default_factory=RankerConfig)
 
 

@@ -22,10 +22,14 @@ from jobs.tracking import Run, tracked
 class Spec(JobSpec):
     """What to train on, how, and where."""
 
-    features: str = Field("latest", description="run of build_features")
-    holdout_share: float = Field(0.1, ge=0.01, le=0.5, description="share of all examples, the latest, for the verdict")
-    num_workers: int = Field(1, ge=1, le=64, description="training processes")
-    max_failures: int = Field(1, ge=0, le=100, description="lost workers to recover from, at the last checkpoint")
+    features: str = Field(default="latest", description="run of build_features")
+    holdout_share: float = Field(
+        default=0.1, ge=0.01, le=0.5, description="share of all examples, the latest, for the verdict"
+    )
+    num_workers: int = Field(default=1, ge=1, le=64, description="training processes")
+    max_failures: int = Field(
+        default=1, ge=0, le=100, description="lost workers to recover from, at the last checkpoint"
+    )
     towers: TowersConfig = Field(default_factory=TowersConfig)
 
 
