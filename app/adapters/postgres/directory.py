@@ -48,6 +48,7 @@ class PostgresLearnerDirectory:
             timeout=timeout_s,
             open=False,
             configure=_prepare,
+            check=AsyncConnectionPool.check_connection,  # an empty round trip: no request meets a dead connection
             kwargs={
                 "autocommit": True,
                 "connect_timeout": max(1, round(timeout_s)),
