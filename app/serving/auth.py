@@ -82,7 +82,7 @@ class TokenVerifier:
         return key
 
     def _take_up_keys(self) -> None:
-        now = time.monotonic()
+        now = self._clock()
         if self._keys and now - self._checked_at < KEYS_CHECKED_EVERY_S:
             return
         self._checked_at = now

@@ -74,14 +74,11 @@ def fetch(settings: Settings, user: str, *, k: int, token: str) -> dict[str, Any
 
 def as_table(answer: dict[str, Any]) -> Table:
     table = Table(title=f"For {answer['user_id']}", caption=_caption(answer))
-    for heading, justify in (
-        ("#", "right"),
-        ("title", "left"),
-        ("type", "left"),
-        ("score", "right"),
-        ("source", "left"),
-    ):
-        table.add_column(heading, justify=justify)
+    table.add_column("#", justify="right")
+    table.add_column("title")
+    table.add_column("type")
+    table.add_column("score", justify="right")
+    table.add_column("source")
     for item in answer["items"]:
         score = f"{item['score']:.3f}"
         table.add_row(str(item["position"]), item["title"], item["type"], score, item["source"])
