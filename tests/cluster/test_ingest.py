@@ -230,7 +230,7 @@ def test_killed_at_random_moments_it_still_loses_and_doubles_nothing(stack: Stac
     events = many(1500)
     stack.append(events)
     rng, kills = random.Random(7), 0
-    while kills < 3:
+    while kills < 2:
         before, done = sum(stack.in_postgres().values()), len(events)
         process = subprocess.Popen(
             [*JOB, "--set", "batch_size=15"],
