@@ -67,13 +67,13 @@ def status(
         console = Console()
         table = Table(box=None, pad_edge=False, header_style="bold")
         for heading in ("Part", "State", "Ping", "Address"):
-            table.add_column(heading, no_wrap=True)
+            table.add_column(heading, no_wrap=heading != "Address", overflow="fold")
         for part in parts:
             colour = "green" if part.health is Health.UP else "yellow" if part.fine else "red"
             state = f"[{colour}]{part.health}[/]" + (" (external)" if part.external else "")
             ping = f"{part.ping_ms:.0f} ms" if part.ping_ms is not None else ""
             table.add_row(part.title, state, ping, part.address or "")
-        console.print(table, soft_wrap=True)
+        console.print(table)
         for advice in dict.fromkeys(part.advice for part in parts if part.advice):
             titles = ", ".join(part.title for part in parts if part.advice == advice)
             console.print(f"→ {titles}: {advice}", soft_wrap=True, highlight=False)

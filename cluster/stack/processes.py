@@ -1,7 +1,7 @@
 """Processes of a stack: started in sessions of their own, marked in their environment, found and stopped by number.
 
-A process belongs to a stack if its environment says so, or if its session was opened by one that does. Both are
-needed: some of Ray's processes write their title over their environment, and a detached one opens its own session.
+A process belongs to a stack if its environment says so, or if it is in the session of one that does, or below one.
+All are needed: some of Ray's and PostgreSQL's processes write their title over their environment, others open sessions.
 """
 
 import os
@@ -30,6 +30,7 @@ class Sighting:
     """What one scan saw of a process; `environment` is None where it cannot be read, or was overwritten."""
 
     process: psutil.Process
+    parent: int
     session: int
     environment: Mapping[str, str] | None
 
@@ -63,11 +64,11 @@ def scan() -> list[Sighting]:
 def _look_at(process: psutil.Process) -> Sighting | None:
     """None where it has ended."""
     try:
-        session = os.getsid(process.pid)
+        parent, session = process.ppid(), os.getsid(process.pid)
         try:
-            return Sighting(process, session, process.environ() or None)
+            return Sighting(process, parent, session, process.environ() or None)
         except psutil.AccessDenied:
-            return Sighting(process, session, None)
+            return Sighting(process, parent, session, None)
     except (psutil.Error, OSError):
         return None
 
@@ -78,14 +79,19 @@ def marked(
     """Every process of the stack (and of the engine). `sessions`: known to be its own, by the numbers on record."""
     sightings = list(scan() if seen is None else seen)
 
-    def carries(environment: Mapping[str, str]) -> bool:
+    def carries(one: Sighting) -> bool:
+        environment = one.environment or {}
         return environment.get(STACK_MARKER) == stack and engine in (None, environment.get(ENGINE_MARKER))
 
-    certain = [one for one in sightings if one.environment is not None and carries(one.environment)]
+    certain = [one for one in sightings if carries(one)]
     opened = {one.session for one in certain if one.session == one.process.pid} | set(sessions)
     orphaned = {one.session for one in certain} - {one.process.pid for one in sightings} - {os.getsid(0)}
-    silent = [one for one in sightings if one.environment is None and one.session in opened | orphaned]
-    return [one.process for one in (*certain, *silent) if one.process.is_running()]
+    found = {one.process.pid: one for one in certain}
+    unmarked = [one for one in sightings if STACK_MARKER not in (one.environment or {})]
+    found |= {one.process.pid: one for one in unmarked if one.session in opened | orphaned}
+    while below := [one for one in unmarked if one.parent in found and one.process.pid not in found]:
+        found |= {one.process.pid: one for one in below}
+    return [one.process for one in found.values() if one.process.is_running()]
 
 
 def stacks(seen: Iterable[Sighting]) -> dict[str, int]:

@@ -1,21 +1,11 @@
 """What `up` does once the engines answer: the schema, the development keys, the Serve application."""
 
-import sys
-import time
 from pathlib import Path
 
 import httpx
 
-from app.errors import LearnrecError
-from app.settings import Settings, child_environment
-from cluster.stack.engine import Launch
-from cluster.stack.processes import ENGINE_MARKER, STACK_MARKER, marked, spawn, stop
-from cluster.stack.running import POLL_S, tail
+from app.settings import Settings
 from cluster.stack.var import Var
-
-DEPLOY = "from app.settings import load_settings; from cluster.deploy import deploy; deploy(load_settings())"
-DEPLOY_TIMEOUT_S = 300.0
-NAME = "serve"
 
 
 def migrate(settings: Settings) -> None:
@@ -34,26 +24,12 @@ def make_keys(settings: Settings) -> None:
     make_development_keys(settings.private_key_path, settings.jwks_path)
 
 
-def serve_application(settings: Settings, var: Var) -> None:
-    """Deploy on Ray, in a process of its own: a driver dies with its cluster, and `up` must survive to undo.
+def serve_application(settings: Settings) -> None:
+    """Deploy on Ray and wait until it answers. Raises LearnrecError, with Serve's reason."""
+    from cluster.deploy import deploy
 
-    Raises LearnrecError, with the end of the log.
-    """
-    environment = {**child_environment(settings), STACK_MARKER: var.stack, ENGINE_MARKER: NAME}
-    log = var.log(NAME)
-    process = spawn(Launch([sys.executable, "-c", DEPLOY]), environment=environment, log=log)
-    deadline = time.monotonic() + DEPLOY_TIMEOUT_S
-    try:
-        while process.poll() is None:
-            if time.monotonic() > deadline:
-                raise LearnrecError(f"Serve did not come up within {DEPLOY_TIMEOUT_S:.0f} s. {tail(log)}")
-            time.sleep(POLL_S)
-    except BaseException:
-        stop(lambda: marked(var.stack, engine=NAME, sessions=(process.pid,)))
-        raise
-    if process.returncode != 0:
-        raise LearnrecError(f"the Serve application could not be deployed. {tail(log)}")
-    _note(settings).write_text(serving_url(settings))
+    deploy(settings)
+    _note(settings.var_dir).write_text(serving_url(settings))
 
 
 def serving_url(settings: Settings) -> str:
@@ -64,7 +40,7 @@ def serving_url(settings: Settings) -> str:
 
 def was_served(var_dir: Path) -> bool:
     """Whether the application was deployed on the Ray that runs."""
-    return (var_dir / "run" / "serve").exists()
+    return _note(var_dir).exists()
 
 
 def is_serving(settings: Settings) -> bool:
@@ -83,9 +59,9 @@ def health(settings: Settings, *, timeout_s: float = 3.0) -> str | None:
 
 def forget_serving(var: Var) -> None:
     """The Ray that it was deployed on is gone."""
-    (var.root / "run" / NAME).unlink(missing_ok=True)
+    _note(var.root).unlink(missing_ok=True)
     var.set_addresses({"http_port": None, "ray_auth_token": None})
 
 
-def _note(settings: Settings) -> Path:
-    return settings.var_dir / "run" / NAME
+def _note(var_dir: Path) -> Path:
+    return var_dir / "run" / "serve"

@@ -186,7 +186,7 @@ def _serve(work: _Up) -> None:
         work.tell("Recommendations", State.RUNNING, "")
         return
     work.tell("Recommendations", State.STARTING, "")
-    serve_application(work.settings, work.var)
+    serve_application(work.settings)
     work.tell("Recommendations", State.READY, "")
 
 

@@ -44,8 +44,14 @@ class Record(BaseModel):
             return None
 
     def sessions(self) -> tuple[int, ...]:
-        """The session that the process opened, which its children stay in; none where its number went to another."""
-        return (self.pid,) if self.process() is not None or not psutil.pid_exists(self.pid) else ()
+        """The session that the process opened, which its children stay in; none where its number went to another.
+
+        After a restart of the machine, or of the container, numbers begin anew and say nothing.
+        """
+        if self.process() is not None:
+            return (self.pid,)
+        restarted = psutil.Process(1).create_time() > self.created_at
+        return () if restarted or psutil.pid_exists(self.pid) else (self.pid,)
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ class MilvusLiteEngine(Engine):
         from pymilvus.exceptions import MilvusException
 
         try:
-            client = MilvusClient(uri=address, timeout=timeout_s)
+            client = MilvusClient(uri=address, timeout=timeout_s, dedicated=True)  # a pooled one would outlive us
             try:
                 client.get_server_version(timeout=timeout_s)
             finally:

@@ -35,6 +35,7 @@ class RedisEngine(Engine):
             "port": str(self.port),
             "dir": str(self.home),
             "daemonize": "no",
+            "set-proc-title": "no",  # it would write over the environment, which says whose process it is
             "save": "",
             "appendonly": "yes",
             "appendfsync": "always",
