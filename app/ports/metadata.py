@@ -54,14 +54,14 @@ class Warehouse(Protocol):
         ...
 
     def put_events(self, events: pa.Table) -> int:
-        """Upsert rows of EVENT_SCHEMA on event_id in one transaction; returns how many were new.
+        """Upsert rows of EVENT_SCHEMA on event_id and ts in one transaction; returns how many were new.
 
         A learner not seen yet gets a row without a cohort, created at their first event.
         """
         ...
 
     def new_events(self, events: pa.Table) -> NewEvents:
-        """The rows whose event_id is not stored yet."""
+        """The rows whose event_id is not stored yet, with whatever ts."""
         ...
 
     def read(self, what: str) -> pa.Table:

@@ -35,13 +35,10 @@ ON CONFLICT (content_id) DO UPDATE SET
     difficulty = coalesce(excluded.difficulty, contents.difficulty), created_at = excluded.created_at
 """
 
-# Rows on the same event_id but another ts would slip through the partitioned primary key: hence the anti-join.
 _PUT_EVENTS = """
 INSERT INTO events (event_id, user_id, content_id, event_type, value, ts)
-SELECT DISTINCT ON (event_id) event_id, user_id, content_id, event_type, value, ts
-FROM staged WHERE NOT EXISTS (SELECT 1 FROM events WHERE events.event_id = staged.event_id)
-ORDER BY event_id, ts
-ON CONFLICT DO NOTHING
+SELECT event_id, user_id, content_id, event_type, value, ts FROM staged
+ON CONFLICT (event_id, ts) DO NOTHING
 """
 
 _PUT_COMPLETIONS = """
@@ -59,6 +56,7 @@ ON CONFLICT (user_id) DO UPDATE SET
     last_active_at = greatest(excluded.last_active_at, users.last_active_at)
 """
 
+# By event_id alone, where the partitioned primary key needs ts too: a client may send an event again with a new time.
 # Two arrays, not rows: psycopg waits for each row of a result by itself.
 _NEW_EVENTS = """
 SELECT array_agg(row ORDER BY row) FILTER (WHERE known), array_agg(row ORDER BY row) FILTER (WHERE NOT known)
