@@ -17,10 +17,8 @@ from app.errors import InvalidInput, NotFound
 from jobs.imports import reading
 from jobs.imports.mapping import FORMATS, EventRows, Field, load_mapping, mapping_of
 from jobs.imports.reading import Block, read_blocks
-from jobs.imports.rejects import Rejects
 from jobs.imports.rows import Good, good_rows, sieve
 from jobs.imports.run import source_of
-from jobs.imports.seen import Seen
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 EVENTS = mapping_of("csv").events[0]
@@ -260,38 +258,6 @@ def test_what_is_not_there_is_told(tmp_path: Path) -> None:
         source_of(tmp_path, "mars")
     with pytest.raises(InvalidInput, match="mars, movielens, csv, jsonl"):
         source_of(tmp_path, "xml")
-
-
-@given(st.lists(st.lists(st.uuids().map(str), max_size=10), max_size=5))
-def test_seen_knows_every_id_that_came_before(batches: list[list[str]]) -> None:
-    before: set[str] = set()
-    with Seen() as seen:
-        for batch in batches:
-            expected = []
-            for one in batch:
-                expected.append(one not in before)
-                before.add(one)
-            assert seen.add("event", batch) == expected
-
-
-def test_seen_keeps_kinds_apart() -> None:
-    with Seen() as seen:
-        assert seen.add("user", ["a"]) == [True]
-        assert seen.add("content", ["a", "a"]) == [True, False]
-
-
-def test_the_reject_file_appears_with_the_first_bad_row(tmp_path: Path) -> None:
-    with Rejects(tmp_path / "none.csv"):
-        pass
-    with Rejects(tmp_path / "deep" / "some.csv") as rejects:
-        rejects.add("events.csv", [(3, "bad ts", 'a,"b"')])
-
-    assert not (tmp_path / "none.csv").exists()
-    assert (tmp_path / "deep" / "some.csv").read_text().splitlines() == [
-        "file,line,reason,raw",
-        'events.csv,3,bad ts,"a,""b"""',
-    ]
-    assert rejects.reasons == {"bad ts": 1}
 
 
 _CELLS = st.text(max_size=6) | st.sampled_from(["ann", "view", "complete", "0.5", "2026-03-01T00:00Z", "1e999", "nan"])
