@@ -46,7 +46,7 @@ class LazyGroup(TyperGroup):
         except (Exception, KeyboardInterrupt) as exc:  # the boundary: errors become a line and a code
             if ctx.params.get("debug"):
                 raise
-            raise typer.Exit(_complain(exc)) from exc
+            raise typer.Exit(complain(exc)) from exc
 
 
 app = typer.Typer(
@@ -107,7 +107,7 @@ def _load(name: str) -> Any:
     return command
 
 
-def _complain(error: BaseException) -> int:
+def complain(error: BaseException) -> int:
     """Say on stderr, in red, what went wrong; returns the exit code."""
     from rich.console import Console
     from rich.text import Text
