@@ -91,7 +91,9 @@ class WithXgboostRay:
             feature_weights=column_weights(data.matrix.shape[1], embedding_dim=dim, config=config),
             sharding=xgboost_ray.RayShardingMode.BATCH,
         )
-        actors = xgboost_ray.RayParams(num_actors=self.plan.num_workers, cpus_per_actor=1, checkpoint_frequency=0)
+        actors = xgboost_ray.RayParams(
+            num_actors=self.plan.num_workers, cpus_per_actor=1, checkpoint_frequency=num_rounds
+        )
         with _present_tracker():
             fitted = xgboost_ray.train(booster_params(config), matrix, num_rounds, ray_params=actors)
         booster = xgb.Booster()
