@@ -7,7 +7,7 @@ from pathlib import Path
 import orjson
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.adapters.event_codec import decode_events, encode_events
@@ -73,6 +73,7 @@ def test_a_bad_entry_is_named_and_its_neighbours_are_read(change: dict[str, obje
     assert decoded.bad == ((1, reason),)
 
 
+@settings(deadline=None)
 @given(st.lists(ENTRIES, max_size=10))
 def test_no_entry_whatever_breaks_a_batch(entries: list[bytes]) -> None:
     decoded = decode_events(entries, now=NOW)

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.domain.checks import CLOCK_TOLERANCE, EARLIEST_EVENT, content_faults, event_faults, user_faults
@@ -21,6 +21,7 @@ EVENTS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(EVENTS)
 def test_event_ids_in_bulk_are_those_of_single_events(said: list[tuple[str, str, str, datetime]]) -> None:
     users, contents, kinds = [row[0] for row in said], [row[1] for row in said], [row[2] for row in said]
@@ -42,6 +43,7 @@ def test_an_event_has_the_same_id_in_every_time_zone() -> None:
     )
 
 
+@settings(deadline=None)
 @given(st.lists(st.one_of(st.text(max_size=70), st.uuids().map(str), st.just("x" * 65)), max_size=30))
 def test_ids_in_bulk_are_those_of_single_ids(outside: list[str]) -> None:
     known, faults = canonical_ids(outside, name="user_id")

@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobs.imports.rejects import Rejects
 from jobs.imports.seen import Seen
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.uuids().map(str), max_size=10), max_size=5))
 def test_seen_knows_every_id_that_came_before(batches: list[list[str]]) -> None:
     before: set[str] = set()

@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.domain.events import event_id_of
@@ -263,6 +263,7 @@ def test_what_is_not_there_is_told(tmp_path: Path) -> None:
 _CELLS = st.text(max_size=6) | st.sampled_from(["ann", "view", "complete", "0.5", "2026-03-01T00:00Z", "1e999", "nan"])
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(_CELLS, _CELLS, _CELLS, _CELLS, _CELLS), min_size=1, max_size=8))
 def test_every_row_is_either_good_or_bad_whatever_it_says(said: list[tuple[str, ...]]) -> None:
     header = HEADER.strip().split(",")
