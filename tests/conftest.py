@@ -61,9 +61,7 @@ def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a Ray head, without a token; a test connects with `ray.init(address=…)`."""
     folder = tmp_path_factory.mktemp("ray")
     with running(RayEngine, folder, dashboard_port=free_ports(1)[0]) as engine:
-        assert isinstance(engine, RayEngine)
         yield engine.address
-        engine.keep_logs()
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from app.settings import Settings, child_environment
 from cluster.stack.engine import Engine, Launch
 from cluster.stack.engines.milvus_lite import MilvusLiteEngine
+from cluster.stack.engines.ray import RayEngine
 from cluster.stack.ports import free_ports
 from cluster.stack.running import spawn_engine, wait_for
 
@@ -56,5 +57,7 @@ def running(kind: type[Engine], folder: Path, **fields: Any) -> Iterator[Engine]
         yield engine
     finally:
         left = started.stop()
+        if isinstance(engine, RayEngine):
+            engine.keep_logs()
         shutil.rmtree(folder, ignore_errors=True)
     assert not left, f"{engine.title} left processes: {left}"

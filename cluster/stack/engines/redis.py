@@ -38,7 +38,7 @@ class RedisEngine(Engine):
             "set-proc-title": "no",  # it would write over the environment, which says whose process it is
             "save": "",
             "appendonly": "yes",
-            "appendfsync": "always",
+            "appendfsync": "always",  # 1.3 ms a write instead of 0.1, on a busy machine's disk
             "aof-use-rdb-preamble": "yes",
             "maxmemory-policy": "noeviction",  # evicting would drop events
         }
