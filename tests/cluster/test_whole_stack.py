@@ -30,6 +30,7 @@ def test_one_command_starts_everything_and_another_leaves_nothing(tmp_path: Path
         anyone = httpx.get(f"http://127.0.0.1:{port.dashboard_port}/api/jobs/", trust_env=False)
         assert anyone.status_code == httpx.codes.UNAUTHORIZED
 
+        assert RayEngine(home=stack.var.home(RayEngine), port=0).scratch.stat().st_mode & 0o077 == 0
         sessions = {os.getsid(process.pid) for process in stack.processes()}
         assert stack.learnrec("down").wait() == 0
         assert not stack.processes()

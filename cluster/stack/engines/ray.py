@@ -46,21 +46,26 @@ class RayEngine(Engine):
         return f"{LOOPBACK}:{self.port}"
 
     @property
-    def temp_dir(self) -> Path:
-        """Short, and always the same for one data folder, so that a later start finds what an earlier one left."""
+    def scratch(self) -> Path:
+        """Closed to other users, short, and the same for one data folder: a later start finds what this one leaves."""
         base = Path(tempfile.gettempdir())
         if len(str(base)) > MAX_TEMP_DIR_LENGTH - len("/learnrec-00000000"):
             base = Path("/tmp")  # noqa: S108  # the folder in it is ours alone: mode 0700, made anew
         return base / f"learnrec-{hashlib.sha256(str(self.home).encode()).hexdigest()[:8]}"
 
+    @property
+    def temp_dir(self) -> Path:
+        """What Ray is given; it opens this folder to all users, hence the closed one around it."""
+        return self.scratch / "r"
+
     def prepare(self) -> None:
         self.home.mkdir(parents=True, exist_ok=True)
-        if self.temp_dir.exists() or self.temp_dir.is_symlink():
+        if self.scratch.exists():
             self.keep_logs()
         try:
-            self.temp_dir.mkdir(mode=0o700)
+            self.scratch.mkdir(mode=0o700)
         except FileExistsError as exc:
-            raise Conflict(f"{self.temp_dir} is in the way and is not ours: remove it, or set TMPDIR") from exc
+            raise Conflict(f"{self.scratch} is in the way and is not ours: remove it, or set TMPDIR") from exc
 
     def keep_logs(self) -> None:
         """Move the logs of the last session to `home/logs` and remove the rest: sockets, spilled objects."""
@@ -68,7 +73,7 @@ class RayEngine(Engine):
         if logs.is_dir():
             shutil.rmtree(self.home / "logs", ignore_errors=True)
             shutil.move(logs.resolve(), self.home / "logs")
-        shutil.rmtree(self.temp_dir, ignore_errors=True)
+        shutil.rmtree(self.scratch, ignore_errors=True)
 
     def launch(self) -> Launch:
         agent_port, metrics_port, stats_port = free_ports(3)
@@ -101,7 +106,7 @@ class RayEngine(Engine):
 
     def haproxy_environment(self, *, metrics_port: int, stats_port: int) -> dict[str, str]:
         """Ports and files of Serve's HAProxy, whose defaults are one set for the whole machine."""
-        folder = self.temp_dir
+        folder = self.scratch
         return {
             "RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics_port),
             "RAY_SERVE_HAPROXY_STATS_PORT": str(stats_port),
