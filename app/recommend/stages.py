@@ -63,9 +63,32 @@ class Stages(Protocol):
 async def attempt(stage: str, call: Awaitable[T], *, timeout_s: float) -> T | Fault:
     """The stage's answer, or what kept it from answering."""
     try:
-        async with asyncio.timeout(max(timeout_s, 0.0)):
-            return await call
+        return await within(call, timeout_s=timeout_s)
     except (TimeoutError, DeadlineExceeded) as exc:
         return Fault(stage, "late", str(exc) or f"no answer within {timeout_s * 1000:.0f} ms")
     except Unavailable as exc:
         return Fault(stage, getattr(exc, "cause", "unavailable"), str(exc))
+
+
+async def within(call: Awaitable[T], *, timeout_s: float) -> T:
+    """What `call` returns. Raises TimeoutError at once when the time is up, even where it resists its cancellation.
+
+    A client may take seconds to give up politely on a server that is frozen; nobody waits for that.
+    """
+    task = asyncio.ensure_future(call)
+    try:
+        done, _ = await asyncio.wait({task}, timeout=max(timeout_s, 0.0))
+    except asyncio.CancelledError:
+        task.cancel()
+        raise
+    if not done:
+        task.cancel()
+        task.add_done_callback(_forget)
+        raise TimeoutError
+    return task.result()
+
+
+def _forget(task: "asyncio.Future[T]") -> None:
+    """What an abandoned call says in the end is heard by nobody; asyncio would complain of that."""
+    if not task.cancelled():
+        task.exception()

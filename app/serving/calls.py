@@ -38,6 +38,9 @@ class Stage:
         try:
             async with asyncio.timeout(deadline_s):
                 answer = await response
+        except asyncio.CancelledError:
+            response.cancel()
+            raise
         except TimeoutError as exc:
             response.cancel()
             raise DeadlineExceeded(self.name, f"no answer within {deadline_s * 1000:.0f} ms") from exc

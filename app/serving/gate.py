@@ -37,13 +37,12 @@ class Envelope:
             await self._app(scope, receive, send)
             return
         began, status = time.monotonic(), 500
-        scope["request_id"] = request_id = _request_id(scope)
+        scope["request_id"] = _request_id(scope)  # Serve sends it back as X-Request-ID
 
         async def sent(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
             await send(message)
 
         try:

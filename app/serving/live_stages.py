@@ -15,15 +15,16 @@ from numpy.typing import NDArray
 
 from app.domain.learners import WINDOW, Learners
 from app.domain.slates import Candidates
-from app.errors import Unavailable
+from app.errors import DeadlineExceeded, Unavailable
 from app.policy.breaker import Breaker
 from app.ports.metadata import LearnerDirectory, LearnerRecords
 from app.ports.online_features import OnlineFeatures, OnlineLearners
-from app.recommend.stages import Retrieved
+from app.recommend.stages import Retrieved, within
 from app.serving.calls import MissingRelease, Stage
 
 T = TypeVar("T")
 FAILURES_THAT_OPEN = 3
+CACHING_S = 1.0
 MAX_CACHING = 4
 """Batches of embeddings on their way to Redis; what comes on top is not cached."""
 
@@ -52,17 +53,23 @@ class World:
     def stages(self) -> tuple[Stage, ...]:
         return (self.embedder, self.retriever, self.ranker)
 
-    async def guarded(self, name: str, call: Callable[[], Awaitable[T]]) -> T:
-        """The call's answer, unless its breaker is open. Raises BreakerOpen, or what the call raises."""
+    async def guarded(self, name: str, call: Callable[[], Awaitable[T]], *, deadline_s: float) -> T:
+        """The call's answer, unless its breaker is open.
+
+        Raises BreakerOpen, DeadlineExceeded, or what the call raises.
+        """
         breaker = self.breakers.setdefault(name, Breaker(threshold=FAILURES_THAT_OPEN))
         if not breaker.allows(time.monotonic()):
             raise BreakerOpen(name, "it failed a moment ago")
         try:
-            answer = await call()
+            answer = await within(call(), timeout_s=deadline_s)
         except MissingRelease:
             breaker.succeeded()
             raise
-        except (Unavailable, asyncio.CancelledError):  # cancelled: it took longer than it was given
+        except TimeoutError as exc:
+            breaker.failed(time.monotonic())
+            raise DeadlineExceeded(name, f"no answer within {deadline_s * 1000:.0f} ms") from exc
+        except Unavailable:
             breaker.failed(time.monotonic())
             raise
         breaker.succeeded()
@@ -77,13 +84,13 @@ class LiveStages:
 
     async def records(self, user_ids: Sequence[str], *, deadline_s: float) -> LearnerRecords:
         directory = self._world.directory
-        return await self._in_time(
+        return await self._world.guarded(
             "postgres", lambda: directory.learners(user_ids, window=WINDOW), deadline_s=deadline_s
         )
 
     async def online(self, user_ids: Sequence[str], *, deadline_s: float) -> OnlineLearners:
         features, release, dim = self._world.features, self._release_id, self._dim
-        return await self._in_time(
+        return await self._world.guarded(
             "redis", lambda: features.learners(user_ids, release=release, dim=dim), deadline_s=deadline_s
         )
 
@@ -106,21 +113,20 @@ class LiveStages:
         return await self._ask(self._world.ranker, "rank", learners, embeddings, candidates, deadline_s=deadline_s)
 
     async def _ask(self, stage: Stage, method: str, *arguments: object, deadline_s: float) -> Any:
-        call = stage.call
         return await self._world.guarded(
-            stage.name, lambda: call(method, self._release_id, *arguments, deadline_s=deadline_s)
+            stage.name,
+            lambda: stage.call(method, self._release_id, *arguments, deadline_s=deadline_s),
+            deadline_s=deadline_s,
         )
-
-    async def _in_time(self, name: str, call: Callable[[], Awaitable[T]], *, deadline_s: float) -> T:
-        async with asyncio.timeout(deadline_s):
-            return await self._world.guarded(name, call)
 
     async def _cache(self, user_ids: Sequence[str], embeddings: NDArray[np.float32]) -> None:
         """For the day when the embedder does not answer; nobody waits for this."""
         features = self._world.features
         try:
             await self._world.guarded(
-                "redis", lambda: features.cache_embeddings(user_ids, embeddings, release=self._release_id)
+                "redis",
+                lambda: features.cache_embeddings(user_ids, embeddings, release=self._release_id),
+                deadline_s=CACHING_S,
             )
         except Unavailable as exc:
             _LOG.warning("embeddings are not cached: %s", exc)

@@ -92,7 +92,7 @@ def test_an_oversized_token_is_not_even_read(keys: Path, verifier: TokenVerifier
 
 
 def test_algorithm_none_is_refused(keys: Path, verifier: TokenVerifier) -> None:
-    token = jwt.encode(claims(), None, "none", headers={"kid": kid(keys)})
+    token = jwt.encode(claims(), "", "none", headers={"kid": kid(keys)})
     assert "RS256" in refused(verifier, token)
 
 

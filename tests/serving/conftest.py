@@ -1,0 +1,153 @@
+"""The whole service, once for this folder: engines of its own, a small Ray, two trained releases, the real graph."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from app.adapters.mlflow_registry import MlflowRegistry
+from app.adapters.postgres.migrations import migrate
+from app.adapters.postgres.warehouse import PostgresWarehouse
+from app.domain.releases import PRODUCTION
+from app.serving.access import Role
+from app.serving.keys import make_development_keys, sign_token
+from app.settings import Settings, child_environment
+from cluster.deploy import deploy, undeploy
+from cluster.stack.engine import Launch
+from cluster.stack.engines.milvus_lite import MilvusLiteEngine
+from cluster.stack.engines.postgres import PostgresEngine
+from cluster.stack.engines.ray import RayEngine
+from cluster.stack.engines.redis import RedisEngine
+from cluster.stack.ports import free_ports
+from tests.engines import running
+from tests.serving.tiny import Tiny, Trained, make_tiny, publish, train_release
+from tests.serving.waiting import until
+
+FIRST, SECOND = "first", "second"
+SERVING_ENVIRONMENT = {
+    "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0.1"
+}  # nobody waits for drained test replicas
+
+
+@dataclass(frozen=True)
+class House:
+    """The running service and what a test needs to talk to it."""
+
+    settings: Settings
+    tiny: Tiny
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.settings.http_port}"
+
+    def token(self, user: str = "tests", role: Role = Role.SERVICE, **changes: Any) -> str:
+        settings = self.settings
+        return sign_token(
+            settings.private_key_path,
+            user=user,
+            role=role,
+            issuer=settings.jwt_issuer,
+            audience=settings.jwt_audience,
+            **changes,
+        )
+
+    def client(self, user: str = "tests", role: Role = Role.SERVICE) -> httpx.Client:
+        headers = {"Authorization": f"Bearer {self.token(user, role)}"}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=30, trust_env=False)
+
+    def health(self) -> dict[str, Any]:
+        return httpx.get(f"{self.url}/health", timeout=10, trust_env=False).json()
+
+    def promote(self, release_id: str) -> None:
+        registry = MlflowRegistry(self.settings.need("mlflow_uri"))
+        registry.point(PRODUCTION, release_id)
+        registry.close()
+
+    def processes(self, name: str) -> list[psutil.Process]:
+        """The engine that listens at the address in the settings' field `name`, with its children."""
+        port = httpx.URL(self.settings.need(name).replace("postgresql:", "http:").replace("redis:", "http:")).port
+        listening = [c for c in psutil.net_connections("tcp") if c.status == "LISTEN"]
+        owners = {c.pid for c in listening if getattr(c.laddr, "port", None) == port}
+        found = [psutil.Process(pid) for pid in owners if pid]
+        return [*found, *(child for process in found for child in process.children(recursive=True))]
+
+
+_FALLBACK_PORTS = ("RAY_SERVE_FALLBACK_PROXY_HTTP_PORT", "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT")
+
+
+@dataclass(frozen=True)
+class _ServingRay(RayEngine):
+    """Ray whose daemons know the addresses of this house, as `learnrec up` starts it."""
+
+    environment: dict[str, str] = field(default_factory=dict[str, str])
+
+    def launch(self) -> Launch:
+        made = super().launch()
+        fallback = dict(zip(_FALLBACK_PORTS, map(str, free_ports(2)), strict=True))
+        return Launch(made.command, {**made.environment, **self.environment, **fallback})
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Tiny:
+    return make_tiny()
+
+
+@pytest.fixture(scope="session")
+def releases(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Trained]:
+    folder = tmp_path_factory.mktemp("releases")
+    return {name: train_release(tiny, name, folder / name, dim=dim) for name, dim in ((FIRST, 32), (SECOND, 24))}
+
+
+@pytest.fixture(scope="session")
+def house(
+    tiny: Tiny, releases: dict[str, Trained], mlflow_uri: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[House]:
+    """Two releases are registered; none is in production yet."""
+    folder = tmp_path_factory.mktemp("house")
+    with ExitStack() as stack:
+
+        def engine(kind: type[Any], name: str, **fields: Any) -> Any:
+            return stack.enter_context(running(kind, tmp_path_factory.mktemp(name), **fields))
+
+        settings = Settings(
+            var_dir=folder,
+            postgres_url=engine(PostgresEngine, "house-postgres").address,
+            redis_url=engine(RedisEngine, "house-redis").address,
+            milvus_uri=engine(MilvusLiteEngine, "house-milvus").address,
+            mlflow_uri=mlflow_uri,
+            http_port=free_ports(1)[0],
+            rate_limit="100000/minute",
+        )
+        make_development_keys(settings.private_key_path, settings.jwks_path)
+        _fill(settings, tiny)
+        for trained in releases.values():
+            publish(settings, trained)
+        environment = {**child_environment(settings), **SERVING_ENVIRONMENT}
+        ray = engine(_ServingRay, "house-ray", dashboard_port=free_ports(1)[0], environment=environment)
+        stack.callback(ray.keep_logs)
+        settings = settings.model_copy(update={"ray_address": ray.address})
+        deploy(settings)
+        stack.callback(undeploy, settings)
+        yield House(settings, tiny)
+
+
+def _fill(settings: Settings, tiny: Tiny) -> None:
+    url = settings.need("postgres_url")
+    migrate(url)
+    with PostgresWarehouse(url) as warehouse:
+        warehouse.put_users(tiny.world.users)
+        warehouse.put_contents(tiny.world.contents)
+        warehouse.put_events(tiny.world.events)
+
+
+@pytest.fixture(scope="session")
+def served(house: House) -> House:
+    """With a release in production, and every stage ready for it."""
+    if house.health()["release"] is None:
+        house.promote(FIRST)
+    until(lambda: house.health()["ready"], seconds=60)
+    return house
