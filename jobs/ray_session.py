@@ -10,10 +10,10 @@ from typing import Any, Generic, ParamSpec, TypeVar
 import psutil
 import ray
 from ray._raylet import Config  # pyright: ignore[reportAttributeAccessIssue]  # a compiled module without stubs
-from ray.data import DataContext
+from ray.data import DataContext, ExecutionResources
 
 from app.errors import Unavailable
-from app.settings import PROCESS_ENVIRONMENT, Settings, prepare_process
+from app.settings import PROCESS_ENVIRONMENT, Settings, load_settings, prepare_process
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -38,15 +38,26 @@ def ray_session(settings: Settings) -> Iterator[None]:
         return
     _connect(settings)
     try:
-        context = DataContext.get_current()
-        context.enable_progress_bars = False  # jobs show their own progress
-        context.print_on_execution_start = False
+        _frugal(DataContext.get_current())
         for name in ("ray.data", "ray.train"):
             logging.getLogger(name).setLevel(logging.ERROR)
         yield
     finally:
         if not _KEPT.get():
             ray.shutdown()
+
+
+def _frugal(context: DataContext) -> None:
+    """Jobs show their own progress and name their own files; on one machine no more tasks run than it has cores.
+
+    There CPUs are tickets, more than cores, and every task at once would start a worker of its own: seconds each.
+    """
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    context.use_datasource_v2 = False  # it would list the files again, in tasks
+    if len(ray.nodes()) == 1:
+        cores = float(max(MIN_LOCAL_CPUS, psutil.cpu_count() or 1))
+        context.execution_options.resource_limits = ExecutionResources(cpu=cores)
 
 
 @contextmanager
@@ -70,7 +81,9 @@ def _connect(settings: Settings) -> None:
     address = settings.ray_address
     try:
         if address:
-            environment = {"env_vars": PROCESS_ENVIRONMENT}  # a cluster that others started may lack it
+            # A cluster that others started may lack the variables; one of ours has them, and its workers are ready.
+            foreign = load_settings(embedded=False).ray_address is not None
+            environment = {"env_vars": PROCESS_ENVIRONMENT} if foreign else None
             ray.init(address, runtime_env=environment, log_to_driver=False, logging_level=logging.ERROR)
         else:
             ray.init(
