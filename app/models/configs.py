@@ -28,7 +28,7 @@ class TowersConfig(BaseModel):
     batch_size: int = Field(default=512, ge=8, le=65_536)
     learning_rate: float = Field(default=2e-3, gt=0, le=1)
     num_epochs: int = Field(default=15, ge=1, le=1000)
-    patience: int = Field(default=3, ge=1, description="epochs without better validation recall@100 before stopping")
+    patience: int = Field(default=2, ge=1, description="epochs without better validation recall@100 before stopping")
     seed: int = 7
 
 

@@ -95,6 +95,8 @@ class RayEngine(Engine):
             {
                 **self.authentication(),
                 "RAY_prestart_worker_first_driver": "0",  # one worker per logical CPU would start at once
+                "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",  # a proxy that starts while models train takes its time
+                "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "30",
                 "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",  # else the end waits 30 s for work that nobody waits for
                 **self.haproxy_environment(metrics_port=metrics_port, stats_port=stats_port),
             },
