@@ -1,20 +1,28 @@
 """A small generated world in stores of its own, and a spec that trains on it in seconds."""
 
 import json
-from collections.abc import Iterator
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import psycopg
 
 from app.adapters.postgres.migrations import migrate
-from app.settings import Settings
+from app.settings import Settings, child_environment
 from jobs import stores
+from jobs.spec import load_spec
 from jobs.world.config import WorldConfig
 from jobs.world.export import load_world
 from jobs.world.world import World, make_world
+
+DEADLINE_S = 900
+"""For what a quiet machine does in a tenth of it."""
 
 SMALL = """
 [train_retrieval]
@@ -71,3 +79,27 @@ def write_addresses(settings: Settings) -> None:
     run.mkdir(parents=True, exist_ok=True)
     names = ("postgres_url", "redis_url", "milvus_uri", "mlflow_uri")
     (run / "addresses.json").write_text(json.dumps({name: getattr(settings, name) for name in names}))
+
+
+def job_process(world: JobWorld, *arguments: str, log: Path) -> subprocess.Popen[bytes]:
+    """`python -m jobs …` that knows the world's stores, as a process of its own; `log` has what it says."""
+    with log.open("wb") as stream:
+        return subprocess.Popen(
+            [sys.executable, "-m", "jobs", *arguments],
+            env=child_environment(world.settings),
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+        )
+
+
+def until(condition: Callable[[], object], told: Callable[[], str]) -> None:
+    """Wait for `condition`; what was `told` is the message when it does not come."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {DEADLINE_S} s: {told()}"
+        time.sleep(0.2)
+
+
+def spec_of(world: JobWorld, job: str, *assignments: str) -> Any:
+    """The job's part of the small spec."""
+    return getattr(load_spec("pipeline", world.spec, [f"{job}.{a}" for a in assignments]), job)

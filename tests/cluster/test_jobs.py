@@ -2,10 +2,7 @@
 
 import shutil
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +19,13 @@ from app.errors import Conflict, InvalidInput, NotFound
 from app.features.dataset import build_dataset
 from app.features.examples import from_table, interaction_examples
 from app.models.release import load_release
-from app.settings import child_environment
 from jobs import build_features, build_index, publish_release, releases, stores, train_ranking, train_retrieval
 from jobs.artefacts import FEATURES, RANKERS, TOWERS, file_hashes
 from jobs.job import JobResult
 from jobs.ray_session import one_ray_session
 from jobs.runner import run_job
 from jobs.snapshots import EXAMPLES, ITEMS, LEARNER_AGGREGATES, Snapshot
-from tests.cluster.jobworld import JobWorld, job_world, write_addresses
-
-DEADLINE_S = 900
+from tests.cluster.jobworld import JobWorld, job_process, job_world, spec_of, until, write_addresses
 
 
 @pytest.fixture(scope="module")
@@ -65,9 +59,9 @@ def store(made: JobWorld) -> ObjectStore:
 def killed_after_towers(made: JobWorld, store: ObjectStore) -> None:
     """A pipeline in a process of its own, killed as soon as its towers are there."""
     log = made.spec.with_name("killed.log")
-    process = start(made, "pipeline", "--spec", str(made.spec), log=log)
+    process = job_process(made, "pipeline", "--spec", str(made.spec), log=log)
     try:
-        until(lambda: store.exists(f"{TOWERS.root}/latest.json") or process.poll() is not None, log)
+        until(lambda: store.exists(f"{TOWERS.root}/latest.json") or process.poll() is not None, log.read_text)
         assert process.poll() is None, log.read_text()
     finally:
         process.send_signal(signal.SIGKILL)
@@ -80,29 +74,10 @@ def released(made: JobWorld, killed_after_towers: None) -> JobResult:
     return run_job("pipeline", made.settings, file=made.spec)
 
 
-def start(made: JobWorld, *arguments: str, log: Path) -> subprocess.Popen[bytes]:
-    """`python -m jobs …` that knows VAR and the cluster, as a process of its own; `log` has what it says."""
-    with log.open("wb") as stream:
-        return subprocess.Popen(
-            [sys.executable, "-m", "jobs", *arguments],
-            env=child_environment(made.settings),
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-        )
-
-
-def until(condition: Callable[[], Any], log: Path) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {DEADLINE_S} s: {log.read_text()}"
-        time.sleep(0.2)
-
-
-def spec_of(made: JobWorld, job: str, *assignments: str) -> Any:
-    """The job's part of the small spec."""
-    from jobs.spec import load_spec
-
-    return getattr(load_spec("pipeline", made.spec, [f"{job}.{a}" for a in assignments]), job)
+@pytest.fixture
+def towers(released: JobResult, store: ObjectStore) -> str:
+    """The towers of the release."""
+    return RANKERS.find(store, "latest").inputs["towers"]
 
 
 def test_a_run_after_a_kill_goes_on_with_what_was_finished(
@@ -234,43 +209,52 @@ def test_other_inputs_give_other_features(made: JobWorld, released: JobResult, s
     assert build_features.run(build_features.Spec(), made.settings).reused  # as before, found again
 
 
-def test_two_workers_train_towers_as_one_does(made: JobWorld, released: JobResult, store: ObjectStore) -> None:
-    alone = TOWERS.find(store, "latest")
-    spec = spec_of(made, "train_retrieval", "num_workers=2", f'features="{alone.inputs["features"]}"')
-    together = train_retrieval.run(spec, made.settings)
-    TOWERS.point(store, alone.run, fingerprint="latest-again")
+def test_two_workers_train_towers_as_one_does(made: JobWorld, towers: str, store: ObjectStore) -> None:
+    alone = TOWERS.find(store, towers)
+    together = train_retrieval.run(two_workers(made, alone.inputs["features"]), made.settings)
     assert together.metrics["num_examples"] == alone.metrics["num_examples"]
     assert together.metrics["recall@100"] == pytest.approx(alone.metrics["recall@100"], abs=0.15)
 
 
-def test_xgboost_ray_fits_the_same_ranker(made: JobWorld, released: JobResult, store: ObjectStore) -> None:
+def two_workers(made: JobWorld, features: str) -> Any:
+    return spec_of(made, "train_retrieval", "num_workers=2", f'features="{features}"')
+
+
+def test_ranker_and_index_of_different_towers_make_no_release(made: JobWorld, towers: str, store: ObjectStore) -> None:
+    ranker = RANKERS.find(store, "latest")
+    others = train_retrieval.run(two_workers(made, ranker.inputs["features"]), made.settings).output
+    index = build_index.run(build_index.Spec(towers=others), made.settings).output
+    with pytest.raises(Conflict, match=f"of towers {towers}, index {index} of {others}"):
+        publish_release.run(publish_release.Spec(ranker=ranker.run, index=index), made.settings)
+    with pytest.raises(NotFound, match="run the job train_ranking"):
+        publish_release.run(publish_release.Spec(ranker="nothing"), made.settings)
+
+
+def test_xgboost_ray_fits_the_same_ranker(made: JobWorld, towers: str, store: ObjectStore) -> None:
     one = RANKERS.find(store, "latest")
-    spec = spec_of(made, "train_ranking", 'backend="xgboost-ray"', f'towers="{one.inputs["towers"]}"')
-    other = train_ranking.run(spec, made.settings)
+    other = train_ranking.run(
+        spec_of(made, "train_ranking", 'backend="xgboost-ray"', f'towers="{towers}"'), made.settings
+    )
     assert other.output != one.run
     assert other.metrics["num_rows"] == one.metrics["num_rows"]
     assert other.metrics["ndcg@10"] == pytest.approx(one.metrics["ndcg@10"], abs=0.02)
 
 
-def test_ranker_and_index_of_different_towers_make_no_release(made: JobWorld, released: JobResult) -> None:
-    with pytest.raises(NotFound, match="train_ranking"):
-        publish_release.run(publish_release.Spec(ranker="nothing"), made.settings)
-
-
-def test_promotion_and_the_way_back(made: JobWorld, released: JobResult, store: ObjectStore) -> None:
+def test_promotion_and_the_way_back(made: JobWorld, released: JobResult, towers: str, store: ObjectStore) -> None:
     first, settings = released.output, made.settings
+    index = build_index.run(build_index.Spec(towers=towers), settings).output
     with pytest.raises(NotFound, match="no release 'zzz'"):
         releases.promote(settings, "zzz")
     assert releases.promote(settings).release_id == first  # the staged one
     with pytest.raises(Conflict, match="no release to go back to"):
         releases.rollback(settings)
-    spec = spec_of(made, "publish_release", "force=true")
+    spec = spec_of(made, "publish_release", "force=true", f'index="{index}"')
     second = publish_release.run(spec, settings).output
     assert second != first
-    assert releases.promote(settings, second).release_id == second
+    assert releases.promote(settings, second[:8]).release_id == second
     assert [releases.rollback(settings).release_id for _ in range(2)] == [first, second]
-    with pytest.raises(InvalidInput, match="give more of it"):
-        releases.promote(settings, first[:4])
+    with releases.registry(settings) as known, pytest.raises(InvalidInput, match="give more of it"):
+        releases.find_release(known, "")
     shutil.rmtree(store.path(f"learning-models/releases/{first}"))
     with pytest.raises(NotFound, match="files of release"):
         releases.rollback(settings)
@@ -278,14 +262,11 @@ def test_promotion_and_the_way_back(made: JobWorld, released: JobResult, store: 
         assert known.aliased(PRODUCTION) == second
 
 
-def test_a_collection_that_milvus_lost_is_built_again(made: JobWorld, released: JobResult) -> None:
-    spec = build_index.Spec()
-    milvus = MilvusStore(made.settings.need("milvus_uri"))
-    found = build_index.run(spec, made.settings)
-    assert found.reused
-    collection = f"learnrec_{found.output}"
-    forced = build_index.run(build_index.Spec(force=True), made.settings)
-    milvus.drop(f"learnrec_{forced.output}")
-    again = build_index.run(spec, made.settings)
-    assert not again.reused
-    assert {collection} <= set(milvus.collections())
+def test_a_collection_that_milvus_lost_is_built_again(made: JobWorld, towers: str) -> None:
+    spec, milvus = build_index.Spec(towers=towers, force=True), MilvusStore(made.settings.need("milvus_uri"))
+    collection = f"learnrec_{build_index.run(spec, made.settings).output}"
+    again = build_index.Spec(towers=towers)
+    assert build_index.run(again, made.settings).reused
+    milvus.drop(collection)
+    assert not build_index.run(again, made.settings).reused
+    assert f"learnrec_{build_index.run(again, made.settings).output}" in milvus.collections()
