@@ -1,0 +1,110 @@
+"""From files to an answer over HTTP, on a stack of its own, nothing pinned: as a newcomer would go, by commands."""
+
+import json
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from app.serving.access import Role
+from app.serving.keys import sign_token
+from app.settings import Settings, load_settings
+from cluster.stack.engines.ray import RayEngine
+from cluster.stack.processes import scan
+from jobs.world.config import WorldConfig
+from jobs.world.export import write_files
+from jobs.world.world import World, make_world
+from tests.cluster.jobworld import SMALL
+from tests.cluster.stacks import Stack, eventually, stack_in
+
+LEARNER = "learner-00003"
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return make_world(WorldConfig(num_learners=120, num_contents=60, num_days=60, events_per_learner=40), 3)
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory, world: World) -> Iterator[Stack]:
+    """Imported, trained, promoted and served."""
+    folder = tmp_path_factory.mktemp("whole")
+    write_files(world, folder / "data")
+    spec = folder / "spec.toml"
+    spec.write_text("promote = true\n" + SMALL)
+    with stack_in(folder / "var") as running:
+        _do(running, "up", "--no-serve")
+        _do(running, "data", "import", str(folder / "data"), "--format", "csv")
+        _do(running, "job", "run", "pipeline", "--spec", str(spec))
+        _do(running, "up")
+        yield running
+
+
+def _do(stack: Stack, *arguments: str) -> str:
+    command = stack.learnrec(*arguments)
+    out, err = command.communicate()
+    assert command.returncode == 0, out + err
+    return out
+
+
+def _client(settings: Settings, user_id: str) -> httpx.Client:
+    token = sign_token(
+        settings.private_key_path,
+        user=user_id,
+        role=Role.LEARNER,
+        issuer=settings.jwt_issuer,
+        audience=settings.jwt_audience,
+    )
+    headers = {"Authorization": f"Bearer {token}"}
+    url = f"http://127.0.0.1:{settings.http_port}"
+    return httpx.Client(base_url=url, headers=headers, timeout=30, trust_env=False)
+
+
+def _answer(client: httpx.Client, user_id: str) -> dict[str, Any]:
+    response = client.get(f"/recommend/{user_id}", params={"k": 10})
+    assert response.status_code == httpx.codes.OK, response.text
+    return response.json()
+
+
+@pytest.mark.timeout(900)
+def test_what_was_imported_is_recommended_over_http(stack: Stack, world: World) -> None:
+    settings = load_settings(var_dir=stack.var.root)
+    release = json.loads(_do(stack, "recommend", LEARNER, "--json"))["release"]
+    with _client(settings, LEARNER) as client:
+        eventually(lambda: client.get("/health").json()["ready"], "the service is ready")
+        answer = _answer(client, LEARNER)
+
+        known = set(world.contents["content_id"].to_pylist())
+        shown = [item["content_id"] for item in answer["items"]]
+        assert answer["release"] == release
+        assert answer["served_by"] == "ranker"
+        assert answer["degraded"] == []
+        assert len(set(shown)) == 10
+        assert set(shown) <= known
+
+        done = {"user_id": LEARNER, "content_id": shown[0], "event_type": "complete"}
+        assert client.post("/events", json=done).status_code == httpx.codes.ACCEPTED
+        assert shown[0] not in [item["content_id"] for item in _answer(client, LEARNER)["items"]]
+    with _client(settings, "someone new") as client:
+        assert len(_answer(client, "someone new")["items"]) == 10
+
+
+@pytest.mark.timeout(300)
+def test_everything_runs_behind_its_lock_and_ends_with_one_command(stack: Stack) -> None:
+    parts = json.loads(_do(stack, "status", "--json"))
+    assert [part["health"] for part in parts] == ["up"] * len(parts)
+    names = {process.name() for process in stack.processes()}
+    assert {"raylet", "haproxy", "postgres", "redis-server"} <= names
+
+    ray = stack.var.record(RayEngine)
+    assert ray is not None
+    anyone = httpx.get(f"http://127.0.0.1:{ray.dashboard_port}/api/jobs/", trust_env=False)
+    assert anyone.status_code == httpx.codes.UNAUTHORIZED
+    assert RayEngine(home=stack.var.home(RayEngine), port=0).scratch.stat().st_mode & 0o077 == 0
+
+    sessions = {os.getsid(process.pid) for process in stack.processes()}
+    _do(stack, "down")
+    assert not stack.processes()
+    assert not [one.process for one in scan() if one.session in sessions]
