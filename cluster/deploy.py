@@ -54,8 +54,8 @@ def deploy(settings: Settings, *, wait_s: float = 240.0) -> None:
     running = ray.serve_details()
     if running.get("applications") and running["http_options"]["port"] != settings.http_port:
         undeploy(settings)  # Serve keeps the port that it began with
-    ray.request("PUT", config)
     deadline = time.monotonic() + wait_s
+    _put(ray, config, deadline=deadline)
     while True:
         application = ray.serve_details().get("applications", {}).get(APPLICATION, {})
         if application.get("status") == "DEPLOY_FAILED":
@@ -64,6 +64,18 @@ def deploy(settings: Settings, *, wait_s: float = 240.0) -> None:
             return
         if time.monotonic() > deadline:
             raise LearnrecError(f"the Serve application does not answer after {wait_s:.0f} s: {_reason(application)}")
+        time.sleep(POLL_S)
+
+
+def _put(ray: "_Ray", config: Json, *, deadline: float) -> None:
+    """Serve gives up on HAProxy after five seconds, which a busy machine exceeds, and then starts it once more."""
+    while True:
+        try:
+            ray.request("PUT", config)
+            return
+        except Unavailable:
+            if time.monotonic() > deadline:
+                raise
         time.sleep(POLL_S)
 
 
@@ -114,7 +126,10 @@ class _Ray:
             )
             response.raise_for_status()
         except httpx.HTTPStatusError as exc:
-            raise LearnrecError(f"Ray refuses the Serve config: {exc.response.text[-2_000:]}") from exc
+            said = exc.response.text[-2_000:]
+            if exc.response.is_server_error:
+                raise Unavailable("ray", f"Serve does not start: {said}") from exc
+            raise LearnrecError(f"Ray refuses the Serve config: {said}") from exc
         except httpx.HTTPError as exc:
             raise Unavailable("ray", f"{self._url}: {exc}") from exc
         return response.json() if response.content.startswith(b"{") else {}

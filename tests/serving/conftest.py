@@ -1,7 +1,7 @@
 """The whole service, once for this folder: engines of its own, a small Ray, two trained releases, the real graph."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,8 +29,9 @@ from tests.serving.waiting import until
 
 FIRST, SECOND = "first", "second"
 SERVING_ENVIRONMENT = {
-    "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0.1"
-}  # nobody waits for drained test replicas
+    "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0.1",  # nobody waits for the connections of a test
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",  # a busy machine starts HAProxy in more than five seconds
+}
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,15 @@ class House:
         owners = {c.pid for c in listening if getattr(c.laddr, "port", None) == port}
         found = [psutil.Process(pid) for pid in owners if pid]
         return [*found, *(child for process in found for child in process.children(recursive=True))]
+
+    def replicas(self, word: str = "ServeReplica") -> list[psutil.Process]:
+        """Processes of this house's Serve whose command has `word` in it."""
+        port, found = str(self.settings.http_port), []
+        for process in psutil.process_iter(["cmdline"]):
+            if word in " ".join(process.info["cmdline"] or ()):
+                with suppress(psutil.Error):
+                    found += [process] if process.environ().get("LEARNREC_HTTP_PORT") == port else []
+        return found
 
 
 _FALLBACK_PORTS = ("RAY_SERVE_FALLBACK_PROXY_HTTP_PORT", "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT")
