@@ -36,7 +36,7 @@ def show_slate(console: Console, answer: Mapping[str, Any], contents: Contents) 
     degraded = ", ".join(answer["degraded"]) or "nothing"
     console.print(
         f"release {answer['release']}, served by {answer['served_by']}, degraded: {degraded}, "
-        f"{answer['timings_ms'].get('total', 0):.0f} ms in the service",
+        f"{sum(answer['timings_ms'].values()):.0f} ms in the stages",
         highlight=False,
     )
 
