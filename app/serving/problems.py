@@ -39,7 +39,7 @@ class ProblemDetails(BaseModel):
     errors: list[Fault] | None = None
 
 
-class Problem(LearnrecError):  # noqa: N818  # the word of RFC 9457
+class Problem(LearnrecError):  # the word of RFC 9457
     """An HTTP status with its reason; raised in a route, answered as problem details."""
 
     def __init__(
