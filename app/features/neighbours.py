@@ -55,8 +55,10 @@ def _best(matrix: sp.csr_matrix) -> NeighbourTable:
     offset: NDArray[np.int64] = np.asarray(matrix.indptr, np.int64)
     num_items = len(offset) - 1
     row = np.repeat(np.arange(num_items), np.diff(offset))
-    order = np.lexsort((matrix.indices, -matrix.data, row))
-    row, column, value = row[order], matrix.indices[order], matrix.data[order]
+    column: NDArray[np.int64] = np.asarray(matrix.indices, np.int64)
+    value: NDArray[np.float32] = np.asarray(matrix.data, np.float32)
+    order = np.lexsort((column, -value, row))
+    row, column, value = row[order], column[order], value[order]
     place = np.arange(len(row)) - offset[row]
     kept = place < WIDTH
     index = np.full((num_items, WIDTH), -1, np.int32)

@@ -16,18 +16,19 @@ def list_metrics(
 ) -> dict[str, NDArray[np.float64]]:
     """`ranked` `[B, n]` catalogue indices (padding -1), `relevant` one array a learner; each metric `[B]`."""
     length = ranked.shape[1]
-    hit = np.stack([np.isin(row, truth) & (row >= 0) for row, truth in zip(ranked, relevant, strict=True)])
-    size = np.array([len(truth) for truth in relevant])
+    hit: NDArray[np.bool_] = np.stack(
+        [np.isin(row, truth) & (row >= 0) for row, truth in zip(ranked, relevant, strict=True)]
+    )
+    size: NDArray[np.int64] = np.array([len(truth) for truth in relevant], np.int64)
     gain = 1 / np.log2(np.arange(2, max(length, *depths) + 2))
     ideal = np.concatenate([[0.0], np.cumsum(gain)])
-    first = np.where(hit.any(1), hit.argmax(1), length)
+    first: NDArray[np.int64] = np.where(hit.any(1), hit.argmax(1), length)
     result: dict[str, NDArray[np.float64]] = {}
     for k in depths:
         top = hit[:, :k]
-        gained: NDArray[np.float64] = (top * gain[: top.shape[1]]).sum(axis=1)
-        result[f"ndcg@{k}"] = gained / ideal[np.minimum(k, size)]
+        result[f"ndcg@{k}"] = (top * gain[: top.shape[1]]).sum(1) / ideal[np.minimum(k, size)]
         result[f"recall@{k}"] = top.sum(1) / size
-        result[f"hit@{k}"] = top.any(1).astype(np.float64)
+        result[f"hit@{k}"] = np.asarray(top.any(1), np.float64)
         result[f"mrr@{k}"] = np.where(first < k, 1 / (first + 1.0), 0.0)
     return result
 

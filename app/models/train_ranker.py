@@ -11,6 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupKFold
 
+from app.domain.learners import Learners
 from app.domain.slates import Candidates
 from app.features.examples import Examples
 from app.features.item_state import Items
@@ -47,25 +48,28 @@ class FittedRanker:
 def ranking_set(
     examples: Examples, embeddings: NDArray[np.float32], *, items: Items, config: RankerConfig
 ) -> RankingSet:
-    """Lists for `examples` as retrieval would have answered: the content met is the positive, others negatives.
+    """Lists for `examples` as retrieval would have answered; `items` as of their time.
 
-    `embeddings` `[n, dim]` are the learners', by towers that never saw these examples; `items` as of their time.
+    Positives are the content met and, of the other candidates, what the same learner met later in `examples`:
+    calling those negatives teaches the ranker to distrust what is only a little later. The rest are negatives.
+    `embeddings` `[n, dim]` are the learners', by towers that never saw these examples.
     """
     rng = np.random.default_rng(config.seed)
     chosen = np.sort(rng.permutation(len(examples))[: config.max_queries])
     parts: list[tuple[NDArray[Any], ...]] = []
     found = 0
+    met = _Met.of(examples, num_items=len(items))
     for start in range(0, len(chosen), QUERY_BATCH):
         rows = chosen[start : start + QUERY_BATCH]
         part = examples.take(rows)
         nearest = nearest_items(embeddings[rows], items.embeddings, limit=config.num_candidates)
         exclude = np.full((len(rows), 0), -1, np.int32)
         candidates = merge_candidates(items, part.learners, nearest, exclude=exclude, limit=config.num_candidates)
-        hit = candidates.index == part.content[:, None]
-        found += int(hit.any(1).sum())
-        keep, shorter = _sample(candidates, hit, config.num_negatives, rng)
-        with_hit = np.flatnonzero(hit.any(1))
-        label = np.take_along_axis(hit, keep, 1) * part.strength[:, None]
+        found += int((candidates.index == part.content[:, None]).any(1).sum())
+        strength = met.strength(part.learners, candidates.index)
+        keep, shorter = _sample(candidates, strength > 0, config.num_negatives, rng)
+        label = np.take_along_axis(strength, keep, 1)
+        with_hit = np.flatnonzero(label.any(1))
         matrix = ranking_features(part.learners, embeddings[rows], shorter, items=items)
         used = (shorter.index >= 0) & np.isin(np.arange(len(rows)), with_hit)[:, None]
         query = np.broadcast_to((start + np.arange(len(rows)))[:, None], used.shape)
@@ -75,12 +79,34 @@ def ranking_set(
     return RankingSet(matrix, label, query.astype(np.int32), learner.astype(np.int32), found / max(len(chosen), 1))
 
 
+@dataclass(frozen=True, slots=True)
+class _Met:
+    """Who met what, sorted by `user_index * num_items + content`: how strongly, and when (Unix seconds)."""
+
+    key: NDArray[np.int64]
+    value: NDArray[np.float32]
+    ts: NDArray[np.int64]
+    num_items: int
+
+    @classmethod
+    def of(cls, examples: Examples, *, num_items: int) -> "_Met":
+        key = examples.learners.user_index.astype(np.int64) * num_items + examples.content
+        order = np.argsort(key)
+        return cls(key[order], examples.strength[order], examples.learners.now[order], num_items)
+
+    def strength(self, learners: Learners, index: NDArray[np.int32]) -> NDArray[np.float32]:
+        """Of `index` `[B, K]`; 0 where the learner did not meet it from then on, and in padding. `[B, K]`."""
+        wanted = learners.user_index.astype(np.int64)[:, None] * self.num_items + index
+        at = np.minimum(np.searchsorted(self.key, wanted), len(self.key) - 1)
+        there = (self.key[at] == wanted) & (self.ts[at] >= learners.now[:, None]) & (index >= 0)
+        return np.where(there, self.value[at], 0).astype(np.float32)
+
+
 def _sample(
     candidates: Candidates, hit: NDArray[np.bool_], num_negatives: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], Candidates]:
-    """The hit and `num_negatives` others of each list, by random key; also the columns kept `[B, n]`."""
-    key = rng.random(hit.shape) + np.where(candidates.index >= 0, 0, 2)
-    key[hit] = -1
+    """Of each list at most as many hits and others as `num_negatives + 1`, hits first; columns kept `[B, n]`."""
+    key = rng.random(hit.shape) + np.where(candidates.index >= 0, 0, 2) - hit
     keep = np.argsort(key, axis=1)[:, : num_negatives + 1]
     return keep, Candidates(
         index=np.take_along_axis(candidates.index, keep, 1),
@@ -115,9 +141,11 @@ def column_weights(num_features: int, *, embedding_dim: int, config: RankerConfi
 
 
 def as_matrix(data: RankingSet, rows: NDArray[np.int64], *, embedding_dim: int, config: RankerConfig) -> xgb.DMatrix:
-    matrix = xgb.DMatrix(data.matrix[rows], data.label[rows])
+    ranks = config.objective.startswith("rank:")
+    label = np.rint(2 * data.label[rows]) if ranks else data.label[rows]  # LambdaMART counts in whole degrees
+    matrix = xgb.DMatrix(data.matrix[rows], label)
     matrix.set_info(feature_weights=column_weights(data.matrix.shape[1], embedding_dim=embedding_dim, config=config))
-    if config.objective.startswith("rank:"):
+    if ranks:
         matrix.set_info(qid=data.query[rows])
     return matrix
 

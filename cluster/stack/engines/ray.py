@@ -76,7 +76,7 @@ class RayEngine(Engine):
         shutil.rmtree(self.scratch, ignore_errors=True)
 
     def launch(self) -> Launch:
-        agent_port, metrics_port, stats_port = free_ports(3)
+        agent_port, metrics_port, stats_port, fallback_http_port, fallback_grpc_port = free_ports(5)
         options = {
             "node-ip-address": LOOPBACK,
             "port": self.port,
@@ -95,6 +95,8 @@ class RayEngine(Engine):
             {
                 **self.authentication(),
                 "RAY_prestart_worker_first_driver": "0",  # one worker per logical CPU would start at once
+                "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(fallback_http_port),
+                "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(fallback_grpc_port),
                 "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",  # a proxy that starts while models train takes its time
                 "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "30",
                 "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",  # else the end waits 30 s for work that nobody waits for
