@@ -19,7 +19,7 @@ from jobs.world.world import World, make_world
 from tests.cluster.jobworld import SMALL
 from tests.cluster.stacks import Stack, eventually, stack_in
 
-LEARNER = "learner-00003"
+LEARNER = "learner-000003"
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +74,7 @@ def test_what_was_imported_is_recommended_over_http(stack: Stack, world: World) 
     release = json.loads(_do(stack, "recommend", LEARNER, "--json"))["release"]
     with _client(settings, LEARNER) as client:
         eventually(lambda: client.get("/health").json()["ready"], "the service is ready")
+        eventually(lambda: not _answer(client, LEARNER)["degraded"], "a warm service answers in full")
         answer = _answer(client, LEARNER)
 
         known = set(world.contents["content_id"].to_pylist())
