@@ -50,8 +50,9 @@ def ranking_set(
 ) -> RankingSet:
     """Lists for `examples` as retrieval would have answered; `items` as of their time.
 
-    Positives are the content met and, of the other candidates, what the same learner met later in `examples`:
-    calling those negatives teaches the ranker to distrust what is only a little later. The rest are negatives.
+    Positives are the content met and, of the other candidates, what the same learner met later in `examples` (which
+    are in order of learner and time), the less the later: calling those negatives teaches the ranker to distrust what
+    is only a little later, calling them as good loses what comes next. The rest are negatives.
     `embeddings` `[n, dim]` are the learners', by towers that never saw these examples.
     """
     rng = np.random.default_rng(config.seed)
@@ -66,7 +67,7 @@ def ranking_set(
         exclude = np.full((len(rows), 0), -1, np.int32)
         candidates = merge_candidates(items, part.learners, nearest, exclude=exclude, limit=config.num_candidates)
         found += int((candidates.index == part.content[:, None]).any(1).sum())
-        strength = met.strength(part.learners, candidates.index)
+        strength = met.strength(rows, part.learners, candidates.index)
         keep, shorter = _sample(candidates, strength > 0, config.num_negatives, rng)
         label = np.take_along_axis(strength, keep, 1)
         with_hit = np.flatnonzero(label.any(1))
@@ -81,25 +82,26 @@ def ranking_set(
 
 @dataclass(frozen=True, slots=True)
 class _Met:
-    """Who met what, sorted by `user_index * num_items + content`: how strongly, and when (Unix seconds)."""
+    """Who met what, sorted by `user_index * num_items + content`: how strongly, and in which row of the examples."""
 
     key: NDArray[np.int64]
     value: NDArray[np.float32]
-    ts: NDArray[np.int64]
+    row: NDArray[np.int64]
     num_items: int
 
     @classmethod
     def of(cls, examples: Examples, *, num_items: int) -> "_Met":
         key = examples.learners.user_index.astype(np.int64) * num_items + examples.content
         order = np.argsort(key)
-        return cls(key[order], examples.strength[order], examples.learners.now[order], num_items)
+        return cls(key[order], examples.strength[order], order, num_items)
 
-    def strength(self, learners: Learners, index: NDArray[np.int32]) -> NDArray[np.float32]:
-        """Of `index` `[B, K]`; 0 where the learner did not meet it from then on, and in padding. `[B, K]`."""
+    def strength(self, rows: NDArray[np.int64], learners: Learners, index: NDArray[np.int32]) -> NDArray[np.float32]:
+        """Of `index` `[B, K]` for examples `rows` `[B]`: divided by how many meetings away, 0 where none follows."""
         wanted = learners.user_index.astype(np.int64)[:, None] * self.num_items + index
         at = np.minimum(np.searchsorted(self.key, wanted), len(self.key) - 1)
-        there = (self.key[at] == wanted) & (self.ts[at] >= learners.now[:, None]) & (index >= 0)
-        return np.where(there, self.value[at], 0).astype(np.float32)
+        away = self.row[at] - rows[:, None]  # a learner's examples follow each other in time
+        there = (self.key[at] == wanted) & (away >= 0) & (index >= 0)
+        return np.where(there, self.value[at] / np.maximum(away + 1, 1), 0).astype(np.float32)
 
 
 def _sample(
