@@ -1,4 +1,4 @@
-"""What a Ray Train worker does for the towers. TensorFlow is imported on workers only."""
+"""Training the towers by Ray Train: the trainer and what each of its workers does. TensorFlow stays on the cluster."""
 
 import json
 import os
@@ -17,6 +17,7 @@ from app.features.examples import Examples
 from app.models.configs import TowersConfig
 from app.models.timeline import Timeline
 from app.models.user_tower import user_inputs
+from jobs.messages import Messages
 from jobs.snapshots import Snapshot
 
 EARLY, FINAL, TIMELINE, METRICS = "early", "final", "timeline.json", "metrics.json"
@@ -30,9 +31,11 @@ class TowersTask:
     snapshot: Snapshot
     store_uri: str
     folder: str
+    attempts: str  # where Ray Train keeps checkpoints while it trains
     config: TowersConfig
     holdout_share: float
     num_workers: int
+    max_failures: int
 
     def store(self) -> ObjectStore:
         return ObjectStore(self.store_uri)
@@ -60,6 +63,27 @@ class Parts:
             known=examples.take(now < timeline.holdout_from),
             timeline=timeline,
         )
+
+
+def train_towers(task: TowersTask, messages: Messages) -> None:
+    """Run the trainer and wait for it: a task of the cluster."""
+    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+    from ray.train.tensorflow import TensorflowTrainer  # imports TensorFlow
+
+    store = task.store()
+    storage, _, name = task.attempts.rpartition("/")
+    TensorflowTrainer(
+        train_loop,
+        train_loop_config={"task": task, "messages": messages},
+        scaling_config=ScalingConfig(num_workers=task.num_workers),
+        run_config=RunConfig(
+            name=name,
+            storage_path=store.path(storage),
+            storage_filesystem=store.filesystem,
+            checkpoint_config=CheckpointConfig(num_to_keep=1),
+            failure_config=FailureConfig(max_failures=task.max_failures),
+        ),
+    ).fit()
 
 
 def train_loop(config: dict[str, Any]) -> None:

@@ -13,9 +13,9 @@ from jobs.artefacts import FEATURES, TOWERS, Plan, earlier, plan
 from jobs.job import JobResult, JobSpec
 from jobs.messages import Message, Messages, follow
 from jobs.progress import steps
-from jobs.ray_session import ray_session
+from jobs.ray_session import on_cluster, ray_session
 from jobs.snapshots import Snapshot
-from jobs.towers_loop import METRICS, TowersTask, train_loop
+from jobs.towers_loop import METRICS, TowersTask, train_towers
 from jobs.tracking import Run, tracked
 
 
@@ -57,31 +57,17 @@ def run(spec: Spec, settings: Settings) -> JobResult:
 
 
 def _train(spec: Spec, planned: Plan, *, store_uri: str, track: Run) -> dict[str, float]:
-    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
-    from ray.train.tensorflow import TensorflowTrainer  # imports TensorFlow: ten seconds that a reused run saves
-
     task = TowersTask(
         snapshot=Snapshot(store_uri, FEATURES.folder(spec.features)),
         store_uri=store_uri,
         folder=planned.folder,
+        attempts=_attempts(planned),
         config=spec.towers,
         holdout_share=spec.holdout_share,
         num_workers=spec.num_workers,
+        max_failures=spec.max_failures,
     )
-    store = task.store()
     messages = Messages()
-    trainer = TensorflowTrainer(
-        train_loop,
-        train_loop_config={"task": task, "messages": messages},
-        scaling_config=ScalingConfig(num_workers=spec.num_workers),
-        run_config=RunConfig(
-            name=planned.run,
-            storage_path=store.path(_attempts(planned).rpartition("/")[0]),
-            storage_filesystem=store.filesystem,
-            checkpoint_config=CheckpointConfig(num_to_keep=1),
-            failure_config=FailureConfig(max_failures=spec.max_failures),
-        ),
-    )
     with steps(TOWERS.job, spec.towers.num_epochs + 1) as advance:
 
         def on_message(said: Message) -> None:
@@ -92,8 +78,9 @@ def _train(spec: Spec, planned: Plan, *, store_uri: str, track: Run) -> dict[str
             advance(epoch + 1, f"epoch {epoch + 1} of at most {spec.towers.num_epochs}: {shown}")
 
         advance(0, "starting workers")
-        follow(trainer.fit, messages, on_message=on_message)
-    return store.read_json(f"{planned.folder}/{METRICS}")
+        follow(lambda: on_cluster(train_towers, task, messages), messages, on_message=on_message)
+    metrics: dict[str, float] = task.store().read_json(f"{planned.folder}/{METRICS}")
+    return metrics
 
 
 def _attempts(planned: Plan) -> str:
