@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ class StageStatus:
     faults: dict[str, str]  # dependency -> why it does not answer
 
 
-class StageReplica(Generic[T]):
+class StageReplica(ABC, Generic[T]):
     """Base of the stages. Computing happens on one thread, so that the event loop always answers health checks."""
 
     settings: Settings
@@ -43,9 +44,9 @@ class StageReplica(Generic[T]):
         self.keeper = ReleaseKeeper(self.settings, self.load, drop=self.drop)
         await asyncio.to_thread(self.keeper.start)
 
+    @abstractmethod
     def load(self, release: Release) -> T:
         """What this stage serves from, warmed up; runs on the keeper's thread."""
-        raise NotImplementedError
 
     def drop(self, served: T) -> None:
         """Free what `load` made; runs on the keeper's thread."""

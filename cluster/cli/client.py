@@ -11,7 +11,7 @@ from rich.table import Table
 
 from app.errors import LearnrecError, Unavailable
 from app.serving.access import Role
-from app.serving.keys import MAX_TTL_S, sign_token
+from app.serving.keys import MAX_TTL_S, signed
 from app.settings import Settings, load_settings
 
 TIMEOUT_S = 30.0
@@ -41,18 +41,6 @@ def recommend(
         typer.echo(orjson.dumps(answer, option=orjson.OPT_INDENT_2).decode())
     else:
         Console().print(as_table(answer))
-
-
-def signed(settings: Settings, *, user: str, role: Role, ttl_s: int) -> str:
-    """Raises NotFound: there is no signing key here."""
-    return sign_token(
-        settings.private_key_path,
-        user=user,
-        role=role,
-        issuer=settings.jwt_issuer,
-        audience=settings.jwt_audience,
-        ttl_s=ttl_s,
-    )
 
 
 def fetch(settings: Settings, user: str, *, k: int, token: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from app.adapters.postgres.directory import PostgresLearnerDirectory
 from app.domain.learners import WINDOW
 from app.errors import LearnrecError, Unavailable
 from app.serving.access import Role
-from app.serving.keys import sign_token
+from app.serving.keys import signed
 from app.settings import Settings
 from jobs.stores import warehouse
 
@@ -68,13 +68,7 @@ class Client:
     """Speaks to the service for one learner, with a token of their own."""
 
     def __init__(self, settings: Settings, user_id: str) -> None:
-        token = sign_token(
-            settings.private_key_path,
-            user=user_id,
-            role=Role.LEARNER,
-            issuer=settings.jwt_issuer,
-            audience=settings.jwt_audience,
-        )
+        token = signed(settings, user=user_id, role=Role.LEARNER)
         self._user_id = user_id
         self._http = httpx.Client(
             base_url=f"http://{settings.http_host}:{settings.http_port}",

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from app.serving.access import Role
-from app.serving.keys import sign_token
+from app.serving.keys import signed
 from app.settings import Settings, load_settings
 from cluster.stack.engines.ray import RayEngine
 from cluster.stack.processes import scan
@@ -50,13 +50,7 @@ def _do(stack: Stack, *arguments: str) -> str:
 
 
 def _client(settings: Settings, user_id: str) -> httpx.Client:
-    token = sign_token(
-        settings.private_key_path,
-        user=user_id,
-        role=Role.LEARNER,
-        issuer=settings.jwt_issuer,
-        audience=settings.jwt_audience,
-    )
+    token = signed(settings, user=user_id, role=Role.LEARNER)
     headers = {"Authorization": f"Bearer {token}"}
     url = f"http://127.0.0.1:{settings.http_port}"
     return httpx.Client(base_url=url, headers=headers, timeout=30, trust_env=False)

@@ -14,7 +14,7 @@ from app.adapters.postgres.migrations import migrate
 from app.adapters.postgres.warehouse import PostgresWarehouse
 from app.domain.releases import PRODUCTION
 from app.serving.access import Role
-from app.serving.keys import make_development_keys, sign_token
+from app.serving.keys import make_development_keys, signed
 from app.settings import Settings, child_environment
 from cluster.deploy import deploy, undeploy
 from cluster.stack.engine import Launch
@@ -46,15 +46,7 @@ class House:
         return f"http://127.0.0.1:{self.settings.http_port}"
 
     def token(self, user: str = "tests", role: Role = Role.SERVICE, **changes: Any) -> str:
-        settings = self.settings
-        return sign_token(
-            settings.private_key_path,
-            user=user,
-            role=role,
-            issuer=settings.jwt_issuer,
-            audience=settings.jwt_audience,
-            **changes,
-        )
+        return signed(self.settings, user=user, role=role, **changes)
 
     def client(self, user: str = "tests", role: Role = Role.SERVICE) -> httpx.Client:
         headers = {"Authorization": f"Bearer {self.token(user, role)}"}
