@@ -17,6 +17,7 @@ from app.ports.vector_index import Neighbours
 
 KEY, VECTOR = "content_id", "embedding"
 NUM_LISTS, MIN_PROBES = 128, 10
+QUIET = {"grpc.keepalive_permit_without_calls": False}  # servers count pings between calls and hang up on the client
 VISITED_PER_NEIGHBOUR = 10
 """Vectors to look at for each one wanted: ten lists of a small catalogue would not hold the candidates asked for."""
 
@@ -31,7 +32,7 @@ class MilvusIndex:
     """Searches `collection`; make and use it on one event loop, for the client belongs to it."""
 
     def __init__(self, uri: str, collection: str, *, content_ids: Sequence[str]) -> None:
-        self._client = AsyncMilvusClient(uri, dedicated=True)
+        self._client = AsyncMilvusClient(uri, dedicated=True, grpc_options=QUIET)
         self._collection = collection
         self._position = {content_id: i for i, content_id in enumerate(content_ids)}
 

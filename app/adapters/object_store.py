@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.fs as fs
@@ -50,10 +51,12 @@ class ObjectStore:
         """The file appears whole, or not at all."""
         target = self.path(relative)
         local = isinstance(self.filesystem, fs.LocalFileSystem)
-        written = f"{target}.partial" if local else target  # an object of S3 is whole or not there by itself
+        folder, _, name = target.rpartition("/")
+        # An object of S3 is whole or not there by itself; two writers of a local file must not share a half.
+        written = f"{folder}/.{name}.{uuid4().hex}" if local else target
         with _translated(relative):
             if local:
-                self.filesystem.create_dir(target.rpartition("/")[0])
+                self.filesystem.create_dir(folder)
             with self.filesystem.open_output_stream(written) as stream:
                 stream.write(data)
             if local:
