@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.adapters.object_store import ObjectStore
 from app.features.dataset import Dataset
 from app.features.examples import Examples
-from app.features.item_state import items_at
+from app.features.item_state import Items, items_at
 from app.models.configs import RankerConfig
 from app.models.judge import hold_out, judge
 from app.models.ranker import Ranker
@@ -60,7 +61,7 @@ def train_ranker(task: RankerTask, messages: Messages) -> dict[str, float]:
     messages.say({"step": 0})
     inputs = read_inputs(task)
     messages.say({"step": 1})
-    data = training_set(inputs, task.config)
+    data = Late.of(inputs).ranking_set(task.config)
     messages.say({"step": 2})
     plan = BoosterPlan(task.config, task.embedding_dim, task.num_workers, f"{task.store_uri}/{task.attempts}")
     fitted = fit_ranker(
@@ -95,18 +96,33 @@ def read_inputs(task: RankerTask) -> Inputs:
         )
 
 
-def training_set(inputs: Inputs, config: RankerConfig) -> RankingSet:
-    """Lists as retrieval would have answered in the ranker's time, by towers that had not seen it."""
-    timeline, dataset, now = inputs.timeline, inputs.dataset, inputs.examples.learners.now
-    late = inputs.examples.take((now >= timeline.ranker_from) & (now < timeline.holdout_from))
-    items = items_at(
-        dataset.pairs,
-        inputs.early_items,
-        catalogue=dataset.catalogue,
-        vocabulary=dataset.vocabulary,
-        now=timeline.ranker_from,
-    )
-    return ranking_set(late, inputs.early.embed(late.learners), items=items, config=config)
+@dataclass(frozen=True, slots=True)
+class Late:
+    """The ranker's time: examples, what towers that had not seen it make of them, and the items as they stood."""
+
+    examples: Examples
+    embeddings: NDArray[np.float32]  # [n, dim] of the examples' learners
+    items: Items
+
+    @classmethod
+    def of(cls, inputs: Inputs) -> "Late":
+        timeline, dataset, now = inputs.timeline, inputs.dataset, inputs.examples.learners.now
+        examples = inputs.examples.take((now >= timeline.ranker_from) & (now < timeline.holdout_from))
+        items = items_at(
+            dataset.pairs,
+            inputs.early_items,
+            catalogue=dataset.catalogue,
+            vocabulary=dataset.vocabulary,
+            now=timeline.ranker_from,
+        )
+        return cls(examples, inputs.early.embed(examples.learners), items)
+
+    def ranking_set(self, config: RankerConfig) -> RankingSet:
+        """Lists as retrieval would have answered."""
+        return ranking_set(self.examples, self.embeddings, items=self.items, config=config)
+
+    def take(self, rows: NDArray[np.bool_]) -> "Late":
+        return Late(self.examples.take(rows), self.embeddings[rows], self.items)
 
 
 def _verdict(inputs: Inputs, ranker: Ranker) -> dict[str, dict[str, float]]:

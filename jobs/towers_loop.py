@@ -51,15 +51,15 @@ class Parts:
     timeline: Timeline
 
     @classmethod
-    def of(cls, examples: Examples, task: TowersTask) -> "Parts":
+    def of(cls, examples: Examples, *, holdout_share: float, seed: int) -> "Parts":
         from app.models.fit import validation_sample
 
         now = examples.learners.now
-        timeline = Timeline.of(now, holdout_share=task.holdout_share)
+        timeline = Timeline.of(now, holdout_share=holdout_share)
         late = (now >= timeline.ranker_from) & (now < timeline.holdout_from)
         return cls(
             early=examples.take(now < timeline.ranker_from),
-            valid=validation_sample(examples.take(late), seed=task.config.seed),
+            valid=validation_sample(examples.take(late), seed=seed),
             known=examples.take(now < timeline.holdout_from),
             timeline=timeline,
         )
@@ -98,7 +98,7 @@ def train_loop(config: dict[str, Any]) -> None:
 
     snapshot, first = task.snapshot, ray.train.get_context().get_world_rank() == 0
     dataset = Dataset(snapshot.catalogue(), snapshot.vocabulary(), snapshot.events())
-    parts = Parts.of(snapshot.examples(), task)
+    parts = Parts.of(snapshot.examples(), holdout_share=task.holdout_share, seed=task.config.seed)
     indices = {"catalogue": dataset.catalogue, "vocabulary": dataset.vocabulary}
     with strategy.scope() if strategy else nullcontext():
         model = build_model(**indices, content=parts.early.content, config=task.config)
