@@ -90,8 +90,8 @@ def diversity(ranked: NDArray[np.int32], tags: sp.csr_matrix, *, depth: int = 10
 
     Pairs of which one has no tag do not count; NaN for a list without any pair. `[B]`.
     """
-    tags = sp.csr_matrix(sp.vstack([tags, sp.csr_matrix((1, tags.shape[1]), dtype=tags.dtype)]))  # the last: padding
-    size = np.diff(tags.indptr)
+    size = np.append(np.diff(tags.indptr), 0)  # the last row is the padding's
+    tags = sp.csr_matrix((tags.data, tags.indices, np.append(tags.indptr, tags.indptr[-1])))
     top = ranked[:, :depth]
     columns = [(sp.csr_matrix(tags[top[:, place]]), size[top[:, place]]) for place in range(top.shape[1])]
     total, pairs = np.zeros(len(top)), np.zeros(len(top))
