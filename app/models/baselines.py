@@ -103,15 +103,14 @@ def markov(past: Past) -> Scores:
     return lambda rows: steps(rows) + tie
 
 
-def ease_markov(past: Past, *, regularization: float) -> Scores:
-    """EASE and first-order Markov, each scaled to the learner's best content, added."""
-    linear, steps = ease(past, regularization=regularization), _steps(past)
+def with_markov(past: Past, likes_of: Scores) -> Scores:
+    """Another baseline and first-order Markov, each scaled to the learner's best content, added."""
+    steps = _steps(past)
 
     def scores(rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        likes, follows = linear(rows), steps(rows)
-        likes /= np.maximum(likes.max(1, keepdims=True), 1e-9)
-        follows /= np.maximum(follows.max(1, keepdims=True), 1)
-        return likes + follows
+        likes, follows = likes_of(rows), steps(rows)
+        likes = likes / np.maximum(likes.max(1, keepdims=True), 1e-9)
+        return likes + follows / np.maximum(follows.max(1, keepdims=True), 1)
 
     return scores
 
