@@ -29,6 +29,8 @@ PROCESS_ENVIRONMENT = {
     "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "5",
     "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(64 * 2**20),
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # a report waits for the next check; 2 s would be added to each
+    "RAY_AIR_NEW_OUTPUT": "0",  # Tune's own tables: jobs show their progress themselves
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # sweeps keep their trials themselves
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # jobs say where their run is
     "GIT_PYTHON_REFRESH": "quiet",

@@ -84,6 +84,7 @@ FEATURES = Shelf("learning-features", "build_features", runs="runs/")
 TOWERS = Shelf("learning-models/towers", "train_retrieval")
 RANKERS = Shelf("learning-models/rankers", "train_ranking")
 INDEXES = Shelf("learning-models/indexes", "build_index")
+SWEEPS = Shelf("learning-models/sweeps", "tune")
 
 
 @dataclass(frozen=True, slots=True)

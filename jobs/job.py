@@ -17,8 +17,9 @@ JOBS = {
     "build_index": "jobs.build_index",
     "publish_release": "jobs.publish_release",
     "pipeline": "jobs.pipeline",
+    "tune": "jobs.tune",
 }
-"""Name to module, in the order in which the pipeline runs them; modules are imported when they are asked for."""
+"""Name to module, those of the pipeline first, in its order; modules are imported when they are asked for."""
 
 
 class JobSpec(BaseModel):

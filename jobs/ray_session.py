@@ -39,7 +39,7 @@ def ray_session(settings: Settings) -> Iterator[None]:
     _connect(settings)
     try:
         _frugal(DataContext.get_current())
-        for name in ("ray.data", "ray.train"):
+        for name in ("ray.data", "ray.train", "ray.tune"):
             logging.getLogger(name).setLevel(logging.ERROR)
         yield
     finally:
@@ -107,11 +107,26 @@ def on_cluster(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T
     return ray.get(task.remote(*args, **kwargs))
 
 
+def free_cpus() -> tuple[int, int]:
+    """CPU tickets that nothing holds now, and how many tasks at once are worth starting on these machines."""
+    cores = max(MIN_LOCAL_CPUS, psutil.cpu_count() or 1)
+    tickets = int(ray.cluster_resources().get("CPU", 0))
+    return int(ray.available_resources().get("CPU", 0)), min(tickets, cores) if len(ray.nodes()) == 1 else tickets
+
+
 class Shared(Generic[T]):
     """A value in the object store, for all tasks to read; a worker keeps the ones it read last."""
 
     def __init__(self, value: T) -> None:
         self._reference = ray.put(value)
+
+    @classmethod
+    def made_by(cls, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> "Shared[T]":
+        """What `function` returns from a task of the cluster, kept there; what it raises is raised here."""
+        shared: Shared[T] = cls.__new__(cls)
+        shared._reference = ray.remote(num_cpus=0, max_retries=0)(function).remote(*args, **kwargs)
+        ray.get(shared._reference)
+        return shared
 
     def get(self) -> T:
         return _value_of(self._reference)

@@ -3,7 +3,7 @@
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -67,6 +67,8 @@ def _toml_value(text: str) -> Any:
 
 def _fault(model: type[BaseModel], error: Mapping[str, Any]) -> str:
     path = ".".join(str(part) for part in error["loc"])
+    if not path:
+        return str(error["msg"])  # of a spec as a whole: it names what it means
     if error["type"] == "extra_forbidden":
         return f"{path}: unknown key; allowed here are {', '.join(_fields_at(model, error['loc'][:-1]))}"
     if error["type"] == "missing":
@@ -75,8 +77,12 @@ def _fault(model: type[BaseModel], error: Mapping[str, Any]) -> str:
 
 
 def _fields_at(model: type[BaseModel], path: Iterable[Any]) -> list[str]:
+    inside: Any = model
     for part in path:
-        field = model.model_fields.get(str(part))
-        if field and isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            model = field.annotation
-    return [name for name, field in model.model_fields.items() if not field.exclude]
+        if get_origin(inside) is dict:
+            inside = get_args(inside)[1]
+        elif field := inside.model_fields.get(str(part)):
+            inside = field.annotation
+        if get_origin(inside) is not dict and not (isinstance(inside, type) and issubclass(inside, BaseModel)):
+            return []
+    return [name for name, field in inside.model_fields.items() if not field.exclude]

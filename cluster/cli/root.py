@@ -19,6 +19,7 @@ COMMANDS = {
     "job": ("cluster.cli.jobs:job_app", "Run the jobs that make features, models, indexes and releases."),
     "release": ("cluster.cli.releases:release_app", "List, promote and roll back releases."),
     "evaluate": ("cluster.cli.evaluate:evaluate_app", "Measure recommenders on a temporal hold-out."),
+    "tune": ("cluster.cli.tune:tune", "Search hyperparameters on the cluster; write the best spec and a report."),
     "token": ("cluster.cli.client:token", "Sign a development token for the HTTP interface."),
     "recommend": ("cluster.cli.client:recommend", "Ask the running stack for one learner's recommendations."),
 }
