@@ -10,12 +10,17 @@ from rich.progress import Progress as Bar
 from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from cluster.cli.report import report
+
 evaluate_app = typer.Typer(help="Judge the models offline, on a split of events.", no_args_is_help=True)
 
 
 @evaluate_app.callback()
 def _group() -> None:
     """Judge the models offline, on a split of events."""
+
+
+evaluate_app.command()(report)
 
 
 @evaluate_app.command()

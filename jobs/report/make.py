@@ -32,13 +32,17 @@ class Asked:
     baselines: tuple[str, ...] = ()  # none: all
 
 
-def make_report(asked: Asked, on_start: Callable[[int], None], on_step: Callable[[str], None]) -> Report:
-    """`on_start` is told how many steps come, `on_step` the name of each as it starts.
+def total_steps(asked: Asked) -> int:
+    """How many steps `make_report` will take, at most. Raises InvalidInput: a name is no baseline."""
+    return num_steps(chosen_names(asked.baselines)) + 3
+
+
+def make_report(asked: Asked, on_step: Callable[[str], None]) -> Report:
+    """`on_step` is told the name of each step as it starts.
 
     Raises InvalidInput: a file, a column or a name is wrong; nothing was computed yet then.
     """
     names = chosen_names(asked.baselines)
-    on_start(num_steps(names) + 3)
     on_step("reading")
     part = read_part(asked.split)
     lists = read_lists(asked.lists, part)

@@ -10,10 +10,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from app.errors import InvalidInput
+from app.features.histories import Histories
 from app.features.items import first_meetings
 from app.features.learners import EventArrays
 from app.models.baselines import Past
-from app.models.histories import Histories
 
 NEEDED = {"train.csv": ("user_id", "item_id"), "test.csv": ("user_id", "item_id"), "users.csv": ("user_id",)}
 

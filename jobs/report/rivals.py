@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import InvalidInput
+from app.features.histories import Histories
 from app.models.baselines import Past, Scores, ease, item_knn, markov, popular, recent_popular, top, with_markov
 from app.models.evaluation import list_metrics
 from app.models.factorisation import bpr, ials
-from app.models.histories import Histories
 from app.models.validation import Validation, carve
 from jobs.report.lists import DEPTH
 from jobs.report.part import Part

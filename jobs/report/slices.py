@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 from jobs.report.part import Part
 
 HISTORY_FROM = (1, 5, 10, 20, 50, 100, 200)
+MIN_SLICE = 20
+"""The longest histories are put together until this many learners have one."""
+
 POPULARITY = ("head", "middle", "tail", "unseen")
 
 
@@ -25,14 +28,15 @@ class Slices:
 def slices_of(part: Part) -> Slices:
     """Only slices of learners that somebody is in; all four of contents."""
     size = np.diff(part.known.offset)
-    number = np.searchsorted(HISTORY_FROM, size, side="right") - 1
+    starts = [first for first in HISTORY_FROM if first == 1 or (size >= first).sum() >= MIN_SLICE]
+    number = np.searchsorted(starts, size, side="right") - 1
     present = np.unique(number)
     groups = popularity_groups(part.past.popularity)
     row, content = part.wanted.cells()
     pairs = np.zeros((len(part.judged), len(POPULARITY)), np.int64)
     np.add.at(pairs, (row, groups[content]), 1)
     return Slices(
-        history_labels=tuple(_history_label(n) for n in present),
+        history_labels=tuple(_history_label(starts, n) for n in present),
         history=np.searchsorted(present, number),
         popularity_labels=tuple(_popularity_label(n, groups, part.past.popularity) for n in range(len(POPULARITY))),
         popularity=groups,
@@ -53,9 +57,8 @@ def popularity_groups(popularity: NDArray[np.int64]) -> NDArray[np.int64]:
     return groups
 
 
-def _history_label(number: int) -> str:
-    first = HISTORY_FROM[number]
-    return f"{first}-{HISTORY_FROM[number + 1] - 1}" if number + 1 < len(HISTORY_FROM) else f"{first} or more"
+def _history_label(starts: list[int], number: int) -> str:
+    return f"{starts[number]}-{starts[number + 1] - 1}" if number + 1 < len(starts) else f"{starts[number]} or more"
 
 
 def _popularity_label(number: int, groups: NDArray[np.int64], popularity: NDArray[np.int64]) -> str:
