@@ -70,7 +70,12 @@ def _boost(config: dict[str, Any]) -> None:
     mine = rows[data.query[rows] % plan.num_workers == get_context().get_world_rank()]  # a list stays in one place
     matrix = as_matrix(data, mine, embedding_dim=plan.embedding_dim, config=plan.config)
     callback = RayTrainReportCallback(frequency=0, checkpoint_at_end=True)
-    xgb.train(booster_params(plan.config), matrix, config["num_rounds"], callbacks=[callback])
+    xgb.train(
+        booster_params(plan.config, embedding_dim=plan.embedding_dim),
+        matrix,
+        config["num_rounds"],
+        callbacks=[callback],
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +100,7 @@ class WithXgboostRay:
             num_actors=self.plan.num_workers, cpus_per_actor=1, checkpoint_frequency=num_rounds
         )
         with _present_tracker():
-            fitted = xgboost_ray.train(booster_params(config), matrix, num_rounds, ray_params=actors)
+            fitted = xgboost_ray.train(booster_params(config, embedding_dim=dim), matrix, num_rounds, ray_params=actors)
         booster = xgb.Booster()
         booster.load_model(fitted.save_raw("ubj"))
         booster.feature_names = None  # it numbers the columns itself, as the other way does

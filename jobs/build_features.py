@@ -26,7 +26,7 @@ from app.adapters.redis_features import RedisFeatures
 from app.errors import Conflict, NotFound
 from app.features.aggregates import ITEM_COUNTS
 from app.features.catalogue import Catalogue, LearnerVocabulary
-from app.features.items import Popularity
+from app.features.items import Popularity, as_share
 from app.features.ranking import FEATURE_SCHEMA
 from app.settings import Settings
 from jobs import snapshots, stores
@@ -148,7 +148,7 @@ def _add_up(counts: ray.data.Dataset, catalogue: Catalogue, *, num_parts: int) -
         "content": np.arange(len(catalogue), dtype=np.int32),
         **total,
         "content_id": pa.array(catalogue.content_ids),
-        "popularity": popularity.score,
+        "popularity": as_share(popularity.total),
         "trend": popularity.trend,
     }
     return pa.table(columns).cast(snapshots.ITEM_AGGREGATES)

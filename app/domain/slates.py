@@ -29,8 +29,8 @@ class ServedBy(StrEnum):
     POPULAR = "popular"
 
 
-EVIDENCE = ("following", "together")
-"""Item-to-item scores that retrieval computes anyway and ranking reads."""
+EVIDENCE = ("following", "together", "together_lately")
+"""Item-to-item scores that retrieval computes anyway and ranking reads: from what was last met, ever, and lately."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,13 @@ from numpy.typing import NDArray
 
 from app.features.arrays import load_arrays, save_arrays
 from app.features.catalogue import Catalogue, ContentArrays, LearnerVocabulary
-from app.features.items import newest, popular_lists, popularity
+from app.features.histories import Histories
+from app.features.items import as_share, newest, popular_lists, popularity
 from app.features.learners import EventArrays
 from app.features.neighbours import NeighbourTable, together, transitions
+
+MEMORY = 256
+"""Contents of a learner that a release remembers, beyond the window of recent events."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +22,8 @@ class Standing:
     """How the contents stand at the moment; row = catalogue index."""
 
     popularity: NDArray[np.float32]  # [I] 0..1
+    week: NDArray[np.float32]  # [I] 0..1, the same of the last 7 days alone
+    month: NDArray[np.float32]  # [I] 0..1, of the last 30
     trend: NDArray[np.float32]  # [I] log of the week's rate over the month's
     popular: NDArray[np.int32]  # [num_cohorts + 1, P] most popular overall (row 0) and by cohort
     newest: NDArray[np.int32]  # [n] newest first
@@ -31,6 +37,7 @@ class Items:
     standing: Standing
     following: NeighbourTable
     together: NeighbourTable
+    memory: Histories  # row = user index: what each learner had met by then
     embeddings: NDArray[np.float32]  # [I, dim] unit norm
 
     def __len__(self) -> int:
@@ -53,6 +60,7 @@ class Items:
             standing=load_arrays(folder / "standing", Standing),
             following=load_arrays(folder / "following", NeighbourTable),
             together=load_arrays(folder / "together", NeighbourTable),
+            memory=load_arrays(folder / "memory", Histories),
             embeddings=np.load(folder / "embeddings.npy", mmap_mode="r", allow_pickle=False),
         )
 
@@ -61,7 +69,9 @@ def standing_at(pairs: EventArrays, *, catalogue: Catalogue, vocabulary: Learner
     """From first meetings (`pairs`) before `now` (Unix seconds)."""
     counts = popularity(pairs, now=now, num_items=len(catalogue))
     return Standing(
-        popularity=counts.score,
+        popularity=as_share(counts.total),
+        week=as_share(counts.week),
+        month=as_share(counts.month),
         trend=counts.trend,
         popular=popular_lists(
             pairs,
@@ -84,10 +94,12 @@ def items_at(
 ) -> Items:
     """Items as of `now`, from first meetings before it and embeddings `[I, dim]`."""
     before = pairs.take(pairs.ts < now)
+    everyone = np.arange(len(vocabulary) + 1, dtype=np.int32)
     return Items(
         contents=catalogue.arrays,
         standing=standing_at(before, catalogue=catalogue, vocabulary=vocabulary, now=now),
         following=transitions(before, num_items=len(catalogue)),
         together=together(before, num_items=len(catalogue)),
+        memory=Histories.of(before, everyone).last(MEMORY),
         embeddings=embeddings,
     )

@@ -21,12 +21,6 @@ class Popularity:
     week: NDArray[np.float32]  # [I] in the last 7 days
 
     @property
-    def score(self) -> NDArray[np.float32]:
-        """0..1, logarithmic in the total, 1 for the most popular. `[I]`."""
-        scale = np.log1p(self.total.max(initial=0.0)) or 1.0
-        return (np.log1p(self.total) / scale).astype(np.float32)
-
-    @property
     def recent(self) -> NDArray[np.float32]:
         """What orders the popular: the last week first, then the last month, then ever. `[I]`."""
         return (self.week + 0.05 * self.month + 1e-4 * self.total).astype(np.float32)
@@ -35,6 +29,12 @@ class Popularity:
     def trend(self) -> NDArray[np.float32]:
         """Logarithm of the week's daily rate over the month's; 0 is steady. `[I]`."""
         return np.log((self.week / 7 + 0.1) / (self.month / 30 + 0.1)).astype(np.float32)
+
+
+def as_share(count: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Counts to 0..1, logarithmic, 1 for the greatest. Same shape."""
+    scale = np.log1p(count.max(initial=0.0)) or 1.0
+    return (np.log1p(count) / scale).astype(np.float32)
 
 
 def popularity(pairs: EventArrays, *, now: int, num_items: int) -> Popularity:

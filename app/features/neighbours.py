@@ -5,19 +5,48 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
+from scipy import linalg
 
 from app.features.learners import EventArrays
 
-WIDTH = 50
-"""Neighbours kept of a content."""
+NEXT_WIDTH, TOGETHER_WIDTH = 50, 100
+"""Neighbours kept of a content: of a full model's positive weights the greatest hundred answer as well as all."""
+
+MAX_LINEAR = 8_192
+"""Contents, the most met, that the linear model covers: its matrix is dense and inverted."""
+
+RIDGE = 4.0
+"""Regularisation of the linear model, in mean counts of a content."""
 
 
 @dataclass(frozen=True, slots=True)
 class NeighbourTable:
-    """Best neighbours of each content, best first; unused cells hold index -1 and weight 0."""
+    """Neighbours of each content as the rows of a compressed sparse matrix."""
 
-    index: NDArray[np.int32]  # [I, WIDTH]
-    weight: NDArray[np.float32]  # [I, WIDTH] 0..1
+    offset: NDArray[np.int64]  # [I + 1]
+    index: NDArray[np.int32]  # [offset[-1]] neighbours, of one content from `offset[i]` to `offset[i + 1]`
+    weight: NDArray[np.float32]  # [offset[-1]] > 0
+
+    def __len__(self) -> int:
+        return len(self.offset) - 1
+
+    def matrix(self) -> sp.csr_matrix:
+        """`[I, I]`, nothing copied."""
+        return sp.csr_matrix((self.weight, self.index, self.offset), (len(self), len(self)))
+
+    @classmethod
+    def of(cls, matrix: sp.csr_matrix, *, width: int) -> "NeighbourTable":
+        """The `width` greatest entries of each row; zeros do not count."""
+        matrix.eliminate_zeros()
+        offset = np.asarray(matrix.indptr, np.int64)
+        row = np.repeat(np.arange(len(offset) - 1), np.diff(offset))
+        index, weight = np.asarray(matrix.indices, np.int32), np.asarray(matrix.data, np.float32)
+        order = np.lexsort((index, -weight, row))
+        row = row[order]
+        kept = np.arange(len(row)) - offset[row] < width
+        order, row = order[kept], row[kept]
+        size = np.bincount(row, minlength=len(offset) - 1)
+        return cls(np.r_[0, np.cumsum(size)], index[order], weight[order])
 
 
 def transitions(pairs: EventArrays, *, num_items: int, steps: int = 3) -> NeighbourTable:
@@ -34,38 +63,59 @@ def transitions(pairs: EventArrays, *, num_items: int, steps: int = 3) -> Neighb
         matrix = matrix + sp.csr_matrix((ones, (before, after)), (num_items, num_items))
     matrix.setdiag(0)
     total = np.asarray(matrix.sum(1)).ravel() + 2.0
-    return _best(sp.csr_matrix(sp.diags(1 / total) @ matrix))
+    return NeighbourTable.of(sp.csr_matrix(sp.diags((1 / total).astype(np.float32)) @ matrix), width=NEXT_WIDTH)
 
 
 def together(pairs: EventArrays, *, num_items: int) -> NeighbourTable:
-    """Cosine of the sets of learners of two contents (Sarwar et al., Item-based collaborative filtering, 2001)."""
+    """How much a content that a learner met speaks for another: a linear model of sets (EASE: Steck, WWW 2019).
+
+    It covers the MAX_LINEAR contents met most. The others have the cosine of their sets of learners instead (Sarwar
+    et al., Item-based collaborative filtering, 2001).
+    """
     num_users = int(pairs.user.max(initial=0)) + 1
     ones = np.ones(len(pairs), np.float32)
-    matrix = sp.csr_matrix((ones, (pairs.user, pairs.content)), (num_users, num_items))
-    norm = np.sqrt(np.asarray(matrix.sum(0)).ravel())
-    unit = matrix @ sp.diags(1 / np.maximum(norm, 1.0))
-    cosine = sp.csr_matrix(unit.T @ unit)
-    cosine.setdiag(0)
-    return _best(cosine)
+    met = sp.csr_matrix((ones, (pairs.user, pairs.content)), (num_users, num_items))
+    count = np.bincount(pairs.content, minlength=num_items).astype(np.float32)
+    head = np.sort(np.argsort(-count, kind="stable")[:MAX_LINEAR])
+    head = head[count[head] > 0]
+    if not len(head):
+        return NeighbourTable.of(sp.csr_matrix((num_items, num_items), dtype=np.float32), width=TOGETHER_WIDTH)
+    weights = _spread(_linear(sp.csr_matrix(met[:, head])), head, num_items)
+    if len(head) < np.count_nonzero(count):
+        weights += _cosine_outside(met, count, head)
+    return NeighbourTable.of(weights, width=TOGETHER_WIDTH)
 
 
-def _best(matrix: sp.csr_matrix) -> NeighbourTable:
-    """The WIDTH greatest entries of each row."""
-    matrix.eliminate_zeros()
-    offset: NDArray[np.int64] = np.asarray(matrix.indptr, np.int64)
-    num_items = len(offset) - 1
-    row = np.repeat(np.arange(num_items), np.diff(offset))
-    column: NDArray[np.int64] = np.asarray(matrix.indices, np.int64)
-    value: NDArray[np.float32] = np.asarray(matrix.data, np.float32)
-    order = np.lexsort((column, -value, row))
-    row, column, value = row[order], column[order], value[order]
-    place = np.arange(len(row)) - offset[row]
-    kept = place < WIDTH
-    index = np.full((num_items, WIDTH), -1, np.int32)
-    weight = np.zeros((num_items, WIDTH), np.float32)
-    index[row[kept], place[kept]] = column[kept]
-    weight[row[kept], place[kept]] = value[kept]
-    return NeighbourTable(index, weight)
+def _linear(met: sp.csr_matrix) -> NDArray[np.float32]:
+    """Weights `[n, n]` of the ridge regression of each column on all others, in closed form; zero diagonal."""
+    gram = np.asarray((met.T @ met).todense(), np.float32, order="F")
+    diagonal = np.diag_indices_from(gram)
+    gram[diagonal] += RIDGE * float(gram[diagonal].mean())
+    inverse = np.asarray(linalg.inv(gram, overwrite_a=True, assume_a="pos"), np.float32)
+    weights = -inverse / np.diag(inverse)
+    weights[diagonal] = 0
+    return weights
+
+
+def _spread(weights: NDArray[np.float32], head: NDArray[np.int64], num_items: int) -> sp.csr_matrix:
+    """The greatest positive entries of each row of the dense block, at their places in the catalogue."""
+    width = min(TOGETHER_WIDTH, len(head))
+    column = np.argpartition(-weights, width - 1, axis=1)[:, :width]
+    value = np.take_along_axis(weights, column, 1)
+    row, place = np.nonzero(value > 0)
+    at = (head[row], head[column[row, place]])
+    return sp.csr_matrix((value[row, place], at), (num_items, num_items), dtype=np.float32)
+
+
+def _cosine_outside(met: sp.csr_matrix, count: NDArray[np.float32], head: NDArray[np.int64]) -> sp.csr_matrix:
+    """Cosines of all pairs of which one at least is outside the head."""
+    unit = sp.csr_matrix(met @ sp.diags(1 / np.sqrt(np.maximum(count, 1.0)).astype(np.float32)))
+    inside = np.zeros(len(count), np.float32)
+    inside[head] = 1
+    rare = sp.csr_matrix(unit @ sp.diags(1 - inside))
+    outside = sp.csr_matrix(rare.T @ unit) + sp.csr_matrix((unit @ sp.diags(inside)).T @ rare)
+    outside.setdiag(0)
+    return sp.csr_matrix(outside)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +133,37 @@ class SparseScores:
         place = np.minimum(np.searchsorted(self.key, keys), len(self.key) - 1)
         return np.where(self.key[place] == keys, self.value[place], 0).astype(np.float32)
 
+    def without(self, barred: NDArray[np.int64]) -> "SparseScores":
+        """The same but for keys in `barred` (sorted)."""
+        if not len(barred):
+            return self
+        place = np.minimum(np.searchsorted(barred, self.key), len(barred) - 1)
+        kept = barred[place] != self.key
+        return SparseScores(self.key[kept], self.value[kept], self.num_items)
 
-def neighbour_scores(table: NeighbourTable, history: NDArray[np.int32], weight: NDArray[np.float32]) -> SparseScores:
-    """Sum over the history `[B, H]` of its `weight` `[B, H]` times the table's weight, for every neighbour."""
-    num_items = len(table.index)
-    row, column = np.nonzero((history >= 0) & (weight > 0))
-    seed = history[row, column]
-    neighbour = table.index[seed]  # [n, WIDTH]
-    value = table.weight[seed] * weight[row, column][:, None]
-    there = neighbour >= 0
-    key = (row[:, None] * np.int64(num_items) + neighbour)[there]
-    keys, where = np.unique(key, return_inverse=True)
-    return SparseScores(keys, np.bincount(where, value[there], len(keys)).astype(np.float32), num_items)
+    def best(self, num_learners: int, limit: int) -> NDArray[np.int64]:
+        """Keys of each learner's `limit` best contents, learner by learner, best first; ties by content."""
+        start = np.searchsorted(self.key, np.arange(num_learners + 1) * np.int64(self.num_items))
+        size = np.diff(start)
+        width = int(size.max(initial=0))
+        column = np.arange(width)
+        there = column < size[:, None]
+        padded = np.full(there.shape, -np.inf, np.float32)
+        padded[there] = self.value
+        if width > limit:
+            chosen = np.sort(np.argpartition(-padded, limit - 1, axis=1)[:, :limit], axis=1)
+            padded = np.take_along_axis(padded, chosen, 1)
+        else:
+            chosen = np.broadcast_to(column, there.shape)
+        order = np.argsort(-padded, axis=1, kind="stable")
+        at = start[:-1, None] + np.take_along_axis(chosen, order, 1)
+        return self.key[at[np.isfinite(np.take_along_axis(padded, order, 1))]]
+
+
+def neighbour_scores(table: NeighbourTable, weights: sp.csr_matrix) -> SparseScores:
+    """`weights` `[B, I]` of what each learner met times the table's: every neighbour's sum."""
+    scores = sp.csr_matrix(weights @ table.matrix())
+    scores.sort_indices()
+    size = np.diff(scores.indptr)
+    row = np.repeat(np.arange(len(size), dtype=np.int64), size)
+    return SparseScores(row * len(table) + scores.indices, scores.data.astype(np.float32), len(table))

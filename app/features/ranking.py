@@ -10,7 +10,7 @@ from app.domain.learners import Learners
 from app.domain.slates import EVIDENCE, Candidates
 from app.features.item_state import Items
 
-FEATURE_SCHEMA = 1
+FEATURE_SCHEMA = 2
 
 PLAIN_FEATURES = (
     "recency_hours",  # since the content was made
@@ -18,9 +18,13 @@ PLAIN_FEATURES = (
     "time_of_day_hour",  # UTC
     "session_position",
     "user_item_affinity",  # dot product of the two embeddings, -1..1
+    "item_popularity_week",
+    "item_popularity_month",
     "item_popularity_trend",
     "retrieval_score",
     *EVIDENCE,
+    "affinity_gap",  # to the best of the list
+    *(f"{name}_share" for name in EVIDENCE),  # of the best of the list
     "tag_affinity",  # share of the learner's recent tags that the candidate carries, per tag
     "difficulty",
     "difficulty_gap",  # candidate minus the learner's recent mean; 0 where either is unknown
@@ -30,6 +34,19 @@ PLAIN_FEATURES = (
     "completion_rate",
     "hours_since_last",
 )
+
+_BETTER_WHEN_GREATER = (
+    "user_item_affinity",
+    "item_popularity_score",
+    "item_popularity_week",
+    "item_popularity_month",
+    "retrieval_score",
+    *EVIDENCE,
+    *(f"{name}_share" for name in EVIDENCE),
+    "tag_affinity",
+)
+DIRECTIONS = {**dict.fromkeys(_BETTER_WHEN_GREATER, 1), "affinity_gap": -1}
+"""Features that only speak for a candidate (1) or against it (-1), all else equal: few lists cannot unlearn it."""
 
 
 def feature_names(embedding_dim: int) -> tuple[str, ...]:
@@ -42,24 +59,47 @@ def ranking_features(
     learners: Learners, embeddings: NDArray[np.float32], candidates: Candidates, *, items: Items
 ) -> NDArray[np.float32]:
     """`[B * K, 2 * dim + len(PLAIN_FEATURES)]`; user `embeddings` are `[B, dim]`. Rows of padding are meaningless."""
-    num_learners, num_candidates = candidates.index.shape
+    plain = plain_features(learners, embeddings, candidates, items=items)
+    return with_embeddings(plain, embeddings, candidates.index, items=items)
+
+
+def with_embeddings(
+    plain: NDArray[np.float32], embeddings: NDArray[np.float32], index: NDArray[np.int32], *, items: Items
+) -> NDArray[np.float32]:
+    """Rows of ranking features from `plain` `[B, K, len(PLAIN_FEATURES)]`, for contents `index` `[B, K]`."""
+    num_learners, num_candidates, num_plain = plain.shape
     dim = embeddings.shape[1]
-    index = np.maximum(candidates.index, 0)
-    matrix = np.empty((num_learners, num_candidates, 2 * dim + len(PLAIN_FEATURES)), np.float32)
+    matrix = np.empty((num_learners, num_candidates, 2 * dim + num_plain), np.float32)
     matrix[:, :, :dim] = embeddings[:, None, :]
-    matrix[:, :, dim : 2 * dim] = items.embeddings[index]
-    affinity = np.einsum("bd,bkd->bk", embeddings, matrix[:, :, dim : 2 * dim])
-    contents = items.contents
+    matrix[:, :, dim : 2 * dim] = items.embeddings[np.maximum(index, 0)]
+    matrix[:, :, 2 * dim :] = plain
+    return matrix.reshape(num_learners * num_candidates, -1)
+
+
+def plain_features(
+    learners: Learners, embeddings: NDArray[np.float32], candidates: Candidates, *, items: Items
+) -> NDArray[np.float32]:
+    """All but the embeddings, of whole lists: some compare a candidate with the others. `[B, K, P]`."""
+    there = candidates.index >= 0
+    index = np.maximum(candidates.index, 0)
+    affinity = np.einsum("bd,bkd->bk", embeddings, items.embeddings[index])
+    best = np.where(there, affinity, -1).max(1, initial=-1, keepdims=True)
+    evidence = np.moveaxis(candidates.evidence, -1, 0)
+    contents, standing = items.contents, items.standing
     difficulty = contents.difficulty[index]
     columns = (
         np.maximum(learners.now[:, None] - contents.created_at[index], 0) / 3600,
-        items.standing.popularity[index],
+        standing.popularity[index],
         ((learners.now % 86_400) / 3600)[:, None],
         learners.session_position[:, None],
         affinity,
-        items.standing.trend[index],
+        standing.week[index],
+        standing.month[index],
+        standing.trend[index],
         candidates.score,
-        *np.moveaxis(candidates.evidence, -1, 0),
+        *evidence,
+        best - affinity,
+        *(scores / np.maximum(scores.max(1, initial=0, keepdims=True), 1e-9) for scores in evidence),
         _tag_affinity(learners, index, items=items),
         difficulty,
         _difficulty_gap(learners, difficulty, items=items),
@@ -69,9 +109,10 @@ def ranking_features(
         learners.completion_rate[:, None],
         np.where(learners.num_events > 0, learners.history_age_s[:, 0] / 3600, -1)[:, None],
     )
+    plain = np.empty((*index.shape, len(PLAIN_FEATURES)), np.float32)
     for position, column in enumerate(columns):
-        matrix[:, :, 2 * dim + position] = column
-    return matrix.reshape(num_learners * num_candidates, -1)
+        plain[:, :, position] = column
+    return plain
 
 
 def _tag_affinity(learners: Learners, index: NDArray[np.int32], *, items: Items) -> NDArray[np.float32]:

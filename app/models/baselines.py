@@ -11,9 +11,9 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from app.features.histories import Histories
 from app.features.items import DAY_S, popularity
 from app.features.learners import EventArrays
-from app.models.histories import Histories
 
 Scores = Callable[[NDArray[np.int64]], NDArray[np.float32]]
 """Rows of learners `[b]` -> scores `[b, I]`; call it for a few hundred learners at a time."""

@@ -38,11 +38,13 @@ class RankerConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     objective: Literal["binary:logistic", "rank:ndcg"] = "binary:logistic"
-    num_trees: int = Field(default=100, ge=1, le=5000, description="most boosting rounds; early stopping may use fewer")
-    max_depth: int = Field(default=6, ge=1, le=16)
-    learning_rate: float = Field(default=0.1, gt=0, le=1)
+    num_trees: int = Field(default=300, ge=1, le=5000, description="most boosting rounds; early stopping may use fewer")
+    max_depth: int = Field(default=4, ge=1, le=16)
+    learning_rate: float = Field(default=0.05, gt=0, le=1)
     subsample: float = Field(default=0.8, gt=0, le=1)
-    colsample: float = Field(default=0.5, gt=0, le=1, description="share of the features that a tree sees")
+    colsample: float = Field(
+        default=0.06, gt=0, le=1, description="share of the features, embeddings included, that a tree sees"
+    )
     max_bin: int = Field(default=64, ge=16, le=1024, description="cuts of a feature; fewer train faster")
     min_child_weight: float = Field(default=5.0, ge=0)
     embedding_weight: float = Field(
@@ -51,6 +53,7 @@ class RankerConfig(BaseModel):
     early_stopping: int = Field(default=15, ge=1, description="rounds without a better validation AUC before stopping")
     num_folds: int = Field(default=5, ge=2, le=20, description="cross-validation, grouped by learner")
     max_queries: int = Field(default=6_000, ge=100, description="lists in the training set, drawn at random")
+    max_queries_of_learner: int = Field(default=20, ge=1, description="of these, of one learner")
     num_candidates: int = Field(default=100, ge=10, le=1000)
-    num_negatives: int = Field(default=15, ge=1, description="per list, drawn from the candidates really retrieved")
+    num_negatives: int = Field(default=50, ge=1, description="per list, drawn from the candidates really retrieved")
     seed: int = 7

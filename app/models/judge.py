@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 
 from app.domain.learners import Learners
 from app.features.dataset import Dataset
+from app.features.histories import Histories
 from app.features.item_state import Items
 from app.features.learners import EventArrays, learner_features, windows_at
 from app.models.baselines import item_knn_scores, popular_scores, top
 from app.models.evaluation import list_metrics
-from app.models.histories import Histories
 from app.models.lists import Embeds, ranked_lists
 from app.models.ranker import Ranker
 from app.models.timeline import Timeline

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from app.domain.learners import Learners
 from app.domain.slates import Candidates
 from app.features.examples import take_learners
+from app.features.histories import Histories
 from app.features.item_state import Items
-from app.models.histories import Histories
 from app.models.nearest import nearest_items
 from app.models.ranker import Ranker
 from app.models.retrieval import merge_candidates
@@ -30,6 +30,7 @@ class RankedLists:
     index: NDArray[np.int32]  # [B, K] catalogue index, -1 padding
     score: NDArray[np.float32]  # [B, K]
     source: NDArray[np.int8]  # [B, K]
+    candidate_rank: NDArray[np.int32]  # [B, K] 1 was the best of the candidates
     retrieved: NDArray[np.int32]  # [B, K] the candidates in order of retrieval
 
 
@@ -52,5 +53,6 @@ def _order(candidates: Candidates, scores: NDArray[np.float32]) -> RankedLists:
         index=np.take_along_axis(candidates.index, order, 1),
         score=np.take_along_axis(scores, order, 1),
         source=np.take_along_axis(candidates.source, order, 1),
+        candidate_rank=(order + 1).astype(np.int32),
         retrieved=candidates.index,
     )

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from app.domain.learners import Learners
@@ -18,6 +19,9 @@ WEIGHT = {Source.TWO_TOWER: 1.0, Source.NEXT: 1.0, Source.TOGETHER: 1.0, Source.
 """Weight of a source in reciprocal rank fusion (Cormack et al., SIGIR 2009)."""
 
 FUSION_OFFSET = 20.0
+
+NEXT_FADING, LATELY_FADING = 0.6, 0.9
+"""What a content counts for, of one place more recent: for what follows, and for what goes together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,26 +40,36 @@ def merge_candidates(
 
     `nearest` `[B, n]` are the two-tower's; `exclude` `[B, E]` (padding -1) and the learner's history never come back.
     """
-    num_items = len(items)
-    following = neighbour_scores(items.following, learners.history, _fading(learners, 0.6))
-    together = neighbour_scores(items.together, learners.history, _fading(learners, 0.95))
+    num_items, size = len(items), len(learners)
+    following = neighbour_scores(items.following, _lately(learners, NEXT_FADING, num_items))
+    ever = neighbour_scores(items.together, _ever(items, learners))
+    lately = neighbour_scores(items.together, _lately(learners, LATELY_FADING, num_items))
     barred = np.unique(_keys(np.concatenate([learners.history, exclude], axis=1), num_items))
     in_order = {
         Source.TWO_TOWER: _keys(nearest.index, num_items),
-        Source.NEXT: _by_score(following),
-        Source.TOGETHER: _by_score(together),
+        Source.NEXT: following.without(barred).best(size, QUOTA[Source.NEXT]),
+        Source.TOGETHER: ever.without(barred).best(size, QUOTA[Source.TOGETHER]),
         Source.POPULAR: _keys(_popular(items, learners), num_items),
-        Source.NEW: _keys(np.tile(items.standing.newest, (len(learners), 1)), num_items),
+        Source.NEW: _keys(np.tile(items.standing.newest, (size, 1)), num_items),
     }
     proposals = [_propose(source, keys, barred, num_items) for source, keys in in_order.items()]
     key, score, source = _fuse(proposals)
-    return _cut(key, score, source, following=following, together=together, shape=(len(learners), limit))
+    return _cut(key, score, source, evidence=(following, ever, lately), shape=(size, limit))
 
 
-def _fading(learners: Learners, rate: float) -> NDArray[np.float32]:
-    """Weight of each place in the history: its strength, times `rate` for every place further back. `[B, H]`."""
-    fading = np.power(rate, np.arange(learners.history.shape[1])).astype(np.float32)
-    return learners.history_strength * fading
+def _lately(learners: Learners, rate: float, num_items: int) -> sp.csr_matrix:
+    """Weight of what is in the history: its strength, times `rate` for every place further back. `[B, I]`."""
+    row, place = np.nonzero(learners.history >= 0)
+    weight = learners.history_strength[row, place] * np.power(rate, place)
+    at = (row, learners.history[row, place])
+    return sp.csr_matrix((weight.astype(np.float32), at), (len(learners), num_items))
+
+
+def _ever(items: Items, learners: Learners) -> sp.csr_matrix:
+    """Ones where the learner met the content, in the history or as the release remembers. `[B, I]`."""
+    known = np.where(learners.user_index < len(items.memory), learners.user_index, 0)
+    met = items.memory.take(known).matrix(len(items)) + (_lately(learners, 1.0, len(items)) > 0)
+    return sp.csr_matrix(met > 0, dtype=np.float32)
 
 
 def _popular(items: Items, learners: Learners) -> NDArray[np.int32]:
@@ -71,10 +85,6 @@ def _popular(items: Items, learners: Learners) -> NDArray[np.int32]:
 def _keys(index: NDArray[np.int32], num_items: int) -> NDArray[np.int64]:
     row, column = np.nonzero(index >= 0)
     return row * np.int64(num_items) + index[row, column]
-
-
-def _by_score(scores: SparseScores) -> NDArray[np.int64]:
-    return scores.key[np.lexsort((scores.key, -scores.value, scores.key // scores.num_items))]
 
 
 def _propose(source: Source, key: NDArray[np.int64], barred: NDArray[np.int64], num_items: int) -> _Proposals:
@@ -103,11 +113,11 @@ def _cut(
     score: NDArray[np.float32],
     source: NDArray[np.int8],
     *,
-    following: SparseScores,
-    together: SparseScores,
+    evidence: tuple[SparseScores, ...],
     shape: tuple[int, int],
 ) -> Candidates:
-    row = key // following.num_items
+    num_items = evidence[0].num_items
+    row = key // num_items
     order = np.lexsort((key, -score, row))
     key, row, score, source = key[order], row[order], score[order], source[order]
     place = np.arange(len(row)) - np.searchsorted(row, row, side="left")
@@ -119,8 +129,8 @@ def _cut(
         source=np.zeros(shape, np.int8),
         evidence=np.zeros((*shape, len(EVIDENCE)), np.float32),
     )
-    candidates.index[at] = key % following.num_items
+    candidates.index[at] = key % num_items
     candidates.score[at] = score[kept]
     candidates.source[at] = source[kept]
-    candidates.evidence[at] = np.stack([following.at(key), together.at(key)], axis=-1)
+    candidates.evidence[at] = np.stack([scores.at(key) for scores in evidence], axis=-1)
     return candidates

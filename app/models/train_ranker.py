@@ -12,10 +12,9 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupKFold
 
 from app.domain.learners import Learners
-from app.domain.slates import Candidates
 from app.features.examples import Examples
 from app.features.item_state import Items
-from app.features.ranking import feature_names, ranking_features
+from app.features.ranking import DIRECTIONS, feature_names, plain_features, with_embeddings
 from app.models.configs import RankerConfig
 from app.models.nearest import nearest_items
 from app.models.ranker import Ranker
@@ -56,7 +55,7 @@ def ranking_set(
     `embeddings` `[n, dim]` are the learners', by towers that never saw these examples.
     """
     rng = np.random.default_rng(config.seed)
-    chosen = np.sort(rng.permutation(len(examples))[: config.max_queries])
+    chosen = _chosen(examples.learners.user_index, config, rng)
     parts: list[tuple[NDArray[Any], ...]] = []
     found = 0
     met = _Met.of(examples, num_items=len(items))
@@ -68,11 +67,12 @@ def ranking_set(
         candidates = merge_candidates(items, part.learners, nearest, exclude=exclude, limit=config.num_candidates)
         found += int((candidates.index == part.content[:, None]).any(1).sum())
         strength = met.strength(rows, part.learners, candidates.index)
-        keep, shorter = _sample(candidates, strength > 0, config.num_negatives, rng)
-        label = np.take_along_axis(strength, keep, 1)
-        with_hit = np.flatnonzero(label.any(1))
-        matrix = ranking_features(part.learners, embeddings[rows], shorter, items=items)
-        used = (shorter.index >= 0) & np.isin(np.arange(len(rows)), with_hit)[:, None]
+        plain = plain_features(part.learners, embeddings[rows], candidates, items=items)
+        keep = _sample(candidates.index, strength > 0, config.num_negatives, rng)
+        index, label = np.take_along_axis(candidates.index, keep, 1), np.take_along_axis(strength, keep, 1)
+        plain = np.take_along_axis(plain, keep[:, :, None], 1)
+        matrix = with_embeddings(plain, embeddings[rows], index, items=items)
+        used = (index >= 0) & label.any(1, keepdims=True)
         query = np.broadcast_to((start + np.arange(len(rows)))[:, None], used.shape)
         learner = np.broadcast_to(part.learners.user_index[:, None], used.shape)
         parts.append((matrix[used.ravel()], label[used].astype(np.float32), query[used], learner[used]))
@@ -104,22 +104,27 @@ class _Met:
         return np.where(there, self.value[at] / np.maximum(away + 1, 1), 0).astype(np.float32)
 
 
+def _chosen(user: NDArray[np.int32], config: RankerConfig, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Rows for lists, drawn at random, in order: a few of each learner, so that the busy do not speak for all."""
+    drawn = rng.permutation(len(user))
+    by_user = drawn[np.argsort(user[drawn], kind="stable")]
+    number = np.arange(len(user)) - np.searchsorted(user[by_user], user[by_user], side="left")
+    few = np.zeros(len(user), np.bool_)
+    few[by_user] = (number < config.max_queries_of_learner) | (user[by_user] == 0)
+    return np.sort(drawn[few[drawn]][: config.max_queries])
+
+
 def _sample(
-    candidates: Candidates, hit: NDArray[np.bool_], num_negatives: int, rng: np.random.Generator
-) -> tuple[NDArray[np.int64], Candidates]:
-    """Of each list at most as many hits and others as `num_negatives + 1`, hits first; columns kept `[B, n]`."""
-    key = rng.random(hit.shape) + np.where(candidates.index >= 0, 0, 2) - hit
-    keep = np.argsort(key, axis=1)[:, : num_negatives + 1]
-    return keep, Candidates(
-        index=np.take_along_axis(candidates.index, keep, 1),
-        score=np.take_along_axis(candidates.score, keep, 1),
-        source=np.take_along_axis(candidates.source, keep, 1),
-        evidence=np.take_along_axis(candidates.evidence, keep[:, :, None], 1),
-    )
+    index: NDArray[np.int32], hit: NDArray[np.bool_], num_negatives: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Columns of each list: at most as many hits and others as `num_negatives + 1`, hits first. `[B, n]`."""
+    key = rng.random(hit.shape) + np.where(index >= 0, 0, 2) - hit
+    return np.argsort(key, axis=1)[:, : num_negatives + 1]
 
 
-def booster_params(config: RankerConfig, *, num_threads: int = 0) -> dict[str, Any]:
+def booster_params(config: RankerConfig, *, embedding_dim: int, num_threads: int = 0) -> dict[str, Any]:
     """Parameters of xgboost.train."""
+    directions = [DIRECTIONS.get(name, 0) for name in feature_names(embedding_dim)]
     return {
         "objective": config.objective,
         "eval_metric": ["auc"],
@@ -131,6 +136,7 @@ def booster_params(config: RankerConfig, *, num_threads: int = 0) -> dict[str, A
         "max_bin": config.max_bin,
         "min_child_weight": config.min_child_weight,
         "seed": config.seed,
+        "monotone_constraints": f"({','.join(map(str, directions))})",
         **({"nthread": num_threads} if num_threads else {}),
     }
 
@@ -160,7 +166,7 @@ def fit_ranker(
     data: RankingSet, *, embedding_dim: int, config: RankerConfig, train: Train | None = None, num_threads: int = 0
 ) -> FittedRanker:
     """Cross-validate by learner, fit on everything for the mean best number of rounds, calibrate out of fold."""
-    params = booster_params(config, num_threads=num_threads)
+    params = booster_params(config, embedding_dim=embedding_dim, num_threads=num_threads)
     margin, rounds, aucs = np.zeros(len(data), np.float32), [], []
     for fit, hold in _folds(data, config):
         inside = as_matrix(data, fit, embedding_dim=embedding_dim, config=config)

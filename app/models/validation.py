@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from app.features.histories import Histories
 from app.models.baselines import Past
-from app.models.histories import Histories
 
 MAX_LEARNERS = 5_000
 MIN_HISTORY = 3

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from app.domain.slates import SOURCES
+from app.features.histories import Histories
 from app.features.learners import learner_features, windows_at
 from app.models.configs import RankerConfig, TowersConfig
 from app.models.fit import all_examples, fit_system
-from app.models.histories import Histories
 from app.models.lists import RankedLists, ranked_lists
 from app.models.timeline import Timeline
 from app.models.train_towers import OnEpoch
@@ -74,6 +74,7 @@ _SCHEMA = pa.schema(
         ("user_id", pa.string()),
         ("item_id", pa.string()),
         ("rank", pa.int32()),
+        ("candidate_rank", pa.int32()),
         ("score", pa.float32()),
         ("source", pa.string()),
     ]
@@ -87,6 +88,7 @@ def _rows(part: RankedLists, split: Split, start: int) -> pa.Table:
         "user_id": users[row],
         "item_id": items[part.index[row, column]],
         "rank": (column + 1).astype(np.int32),
+        "candidate_rank": part.candidate_rank[row, column],
         "score": part.score[row, column],
         "source": np.array([str(s) for s in SOURCES])[part.source[row, column]],
     }

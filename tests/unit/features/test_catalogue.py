@@ -46,6 +46,7 @@ def test_files_hold_the_same(tmp_path: Path) -> None:
     np.testing.assert_array_equal(learners.cohort_of_user, vocabulary.cohort_of_user)
     np.testing.assert_array_equal(loaded.embeddings, items.embeddings)
     np.testing.assert_array_equal(loaded.following.index, items.following.index)
+    np.testing.assert_array_equal(loaded.memory.content, items.memory.content)
     np.testing.assert_array_equal(loaded.standing.popular, items.standing.popular)
 
 

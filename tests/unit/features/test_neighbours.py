@@ -1,7 +1,10 @@
 """Item-to-item tables."""
 
 import numpy as np
+import pytest
+import scipy.sparse as sp
 
+from app.features import neighbours
 from app.features.items import first_meetings
 from app.features.learners import EventArrays
 from app.features.neighbours import NeighbourTable, neighbour_scores, together, transitions
@@ -15,50 +18,83 @@ def path(*contents: int, user: int = 1) -> EventArrays:
     )
 
 
+def dense(table: NeighbourTable) -> np.ndarray:
+    return table.matrix().toarray()
+
+
 def test_transitions_point_forward_and_fade_with_distance() -> None:
-    table = transitions(path(0, 1, 2), num_items=4)
-    assert table.index[0, :2].tolist() == [1, 2]
-    assert table.weight[0, 0] == 2 * table.weight[0, 1]
-    assert table.index[2, 0] == -1
+    table = dense(transitions(path(0, 1, 2), num_items=4))
+    assert table[0, 1] == 2 * table[0, 2] > 0
+    assert not table[2:].any()
 
 
 def test_transitions_do_not_cross_learners() -> None:
     events = EventArrays(
         np.array([1, 2], np.int32), np.array([0, 1], np.int32), np.zeros(2, np.int8), START + np.arange(2)
     )
-    assert (transitions(events, num_items=2).index == -1).all()
+    assert not dense(transitions(events, num_items=2)).any()
 
 
-def test_together_is_the_cosine_of_learner_sets() -> None:
-    events = EventArrays(
-        np.array([1, 1, 2], np.int32), np.array([0, 1, 0], np.int32), np.zeros(3, np.int8), START + np.arange(3)
+def test_the_linear_model_is_the_ridge_regression_of_each_content_on_the_others() -> None:
+    events = events_of(800, num_users=60, num_items=12)
+    pairs = events.take(first_meetings(events))
+    met = np.zeros((61, 12))
+    met[pairs.user, pairs.content] = 1
+    ridge = neighbours.RIDGE * met.sum(0).mean()
+
+    table = dense(together(pairs, num_items=12))
+
+    for content in range(12):
+        others = np.delete(np.arange(12), content)
+        gram = met[:, others].T @ met[:, others] + ridge * np.eye(11)
+        solved = np.linalg.solve(gram, met[:, others].T @ met[:, content])
+        np.testing.assert_allclose(table[others, content], np.maximum(solved, 0), atol=1e-5)
+        assert table[content, content] == 0
+
+
+def test_contents_beyond_the_linear_model_have_cosines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(neighbours, "MAX_LINEAR", 2)
+    events = [path(0, 1, user=1), path(0, 1, user=2), path(0, 2, user=3)]
+    pairs = EventArrays(
+        *(np.concatenate([getattr(e, n) for e in events]) for n in ("user", "content", "event_type", "ts"))
     )
-    table = together(events, num_items=3)
-    assert table.index[0, 0] == 1
-    assert np.isclose(table.weight[0, 0], 1 / np.sqrt(2))
-    assert np.isclose(table.weight[1, 0], 1 / np.sqrt(2))
+    table = dense(together(pairs, num_items=4))
+    assert np.isclose(table[0, 2], 1 / np.sqrt(3))
+    assert np.isclose(table[2, 0], 1 / np.sqrt(3))
+    assert 0 < table[0, 1] < 1
+    assert not table[3].any()
 
 
-def test_scores_equal_the_dense_sum() -> None:
+def test_only_the_greatest_of_a_row_are_kept() -> None:
+    matrix = sp.csr_matrix(np.array([[0, 3, 1, 2], [0, 0, 0, 0], [5, 0, 0, 4], [1, 1, 1, 0]], np.float32))
+    table = NeighbourTable.of(matrix, width=2)
+    assert dense(table).tolist() == [[0, 3, 0, 2], [0, 0, 0, 0], [5, 0, 0, 4], [1, 1, 0, 0]]
+
+
+def test_scores_equal_the_dense_product() -> None:
     events = events_of(500, num_users=20, num_items=15)
     table = together(events.take(first_meetings(events)), num_items=15)
-    rng = np.random.default_rng(0)
-    history = rng.integers(-1, 15, (4, 6)).astype(np.int32)
-    weight = rng.random((4, 6)).astype(np.float32)
+    weights = np.random.default_rng(0).random((4, 15)).astype(np.float32)
+    scores = neighbour_scores(table, sp.csr_matrix(weights))
+    np.testing.assert_allclose(scores.at(np.arange(60)).reshape(4, 15), weights @ dense(table), rtol=1e-5)
 
-    scores = neighbour_scores(table, history, weight)
 
-    dense = np.zeros((4, 15), np.float32)
-    for row, column in zip(*np.nonzero(history >= 0), strict=True):
-        for neighbour, strength in zip(
-            table.index[history[row, column]], table.weight[history[row, column]], strict=True
-        ):
-            if neighbour >= 0:
-                dense[row, neighbour] += weight[row, column] * strength
-    np.testing.assert_allclose(scores.at(np.arange(60)).reshape(4, 15), dense, rtol=1e-5)
+def test_the_best_of_each_learner_come_first_and_without_what_is_barred() -> None:
+    scores = neighbours.SparseScores(
+        np.array([1, 2, 4, 10, 11, 13]), np.array([1, 3, 2, 5, 5, 9], np.float32), num_items=5
+    )
+    assert scores.best(3, 2).tolist() == [2, 4, 13, 10]
+    assert scores.without(np.array([2, 13])).best(3, 5).tolist() == [4, 1, 10, 11]
 
 
 def test_an_empty_table_scores_nothing() -> None:
-    table = NeighbourTable(np.full((3, 5), -1, np.int32), np.zeros((3, 5), np.float32))
-    scores = neighbour_scores(table, np.array([[0, 1]], np.int32), np.ones((1, 2), np.float32))
+    table = NeighbourTable.of(sp.csr_matrix((3, 3), dtype=np.float32), width=5)
+    scores = neighbour_scores(table, sp.csr_matrix(np.ones((1, 3), np.float32)))
     assert scores.at(np.arange(3)).tolist() == [0, 0, 0]
+    assert scores.best(1, 2).tolist() == []
+
+
+def test_nothing_met_makes_an_empty_table() -> None:
+    nothing = path()
+    assert not dense(together(nothing, num_items=3)).any()
+    assert not dense(transitions(nothing, num_items=3)).any()

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from app.domain.slates import Candidates
+from app.domain.slates import EVIDENCE, Candidates
 from app.features.examples import take_learners
 from app.features.items import first_meetings
 from app.features.learners import learner_features, windows_at
@@ -20,9 +20,8 @@ def batch() -> tuple:
     learners = learner_features(windows, user_index=users, cohort_index=np.ones(12, np.int32))
     rng = np.random.default_rng(3)
     index = np.stack([rng.permutation(40)[:10] for _ in range(12)]).astype(np.int32)
-    candidates = Candidates(
-        index, rng.random((12, 10)).astype(np.float32), np.zeros((12, 10), np.int8), np.zeros((12, 10, 2), np.float32)
-    )
+    evidence = rng.random((12, 10, len(EVIDENCE))).astype(np.float32)
+    candidates = Candidates(index, rng.random((12, 10)).astype(np.float32), np.zeros((12, 10), np.int8), evidence)
     return learners, rng.normal(size=(12, 8)).astype(np.float32), candidates
 
 

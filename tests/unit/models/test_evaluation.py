@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from app.features.histories import Histories
 from app.features.learners import EventArrays
 from app.models.baselines import item_knn_scores, top
 from app.models.evaluation import bootstrap_interval, list_metrics
-from app.models.histories import Histories
 from app.models.timeline import Timeline
 
 PAIRS = EventArrays(

@@ -28,6 +28,20 @@ class Histories:
         at = np.arange(offset[-1]) - np.repeat(offset[:-1] - start, size)
         return cls(offset, pairs.content[at])
 
+    def take(self, rows: NDArray[np.int32]) -> "Histories":
+        """Those of learner rows `rows` `[n]`."""
+        size = np.diff(self.offset)[rows]
+        offset = np.r_[0, np.cumsum(size)]
+        at = np.arange(offset[-1]) - np.repeat(offset[:-1] - self.offset[rows], size)
+        return Histories(offset, self.content[at])
+
+    def last(self, limit: int) -> "Histories":
+        """At most `limit` of each, the last."""
+        size = np.minimum(np.diff(self.offset), limit)
+        offset = np.r_[0, np.cumsum(size)]
+        at = np.arange(offset[-1]) - np.repeat(offset[:-1] - self.offset[1:] + size, size)
+        return Histories(offset, self.content[at])
+
     def part(self, start: int, stop: int) -> "Histories":
         offset = self.offset[start : stop + 1]
         return Histories(offset - offset[0], self.content[offset[0] : offset[-1]])
