@@ -19,9 +19,10 @@ def list_metrics(
     length = ranked.shape[1]
     hit = hits(ranked, relevant)
     size = np.fromiter(map(len, relevant), np.int64, len(relevant))
-    gain = 1 / np.log2(np.arange(2, max(length, *depths) + 2))
+    deepest = max(length, *depths)
+    gain = 1 / np.log2(np.arange(2, deepest + 2))
     ideal = np.concatenate([[0.0], np.cumsum(gain)])
-    first: NDArray[np.int64] = np.where(hit.any(1), hit.argmax(1), length)
+    first: NDArray[np.int64] = np.where(hit.any(1), hit.argmax(1), deepest)
     result: dict[str, NDArray[np.float64]] = {}
     for k in depths:
         top = hit[:, :k]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 DRAWS = 1000
 LEVEL = (2.5, 97.5)  # percentiles of a 95% interval
 _BLOCK = 50
+_EXACT = 12  # decimals of differences: the same lists shall differ by 0, whatever the order of a sum
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,8 @@ class Resamples:
 
     def above(self, other: "Resamples", name: str) -> Estimate:
         """How much higher the column's mean is here than in `other`, paired by learner."""
-        return _estimate(self.means[name] - other.means[name], self.drawn[name] - other.drawn[name])
+        gaps = np.round(self.drawn[name] - other.drawn[name], _EXACT)
+        return _estimate(np.round(self.means[name] - other.means[name], _EXACT), gaps)
 
 
 def _resampled(values: NDArray[np.float64], *, seed: int, draws: int) -> NDArray[np.float64]:
