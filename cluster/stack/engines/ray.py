@@ -89,9 +89,9 @@ class RayEngine(Engine):
             "object-store-memory": object_store_bytes(),
             "temp-dir": self.temp_dir,
         }
-        command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"]
+        ray = [sys.executable, "-m", "cluster.stack.engines.ray_head"]
         return Launch(
-            command + [f"--{name}={value}" for name, value in options.items()],
+            [*ray, "start", "--head", "--block", "--disable-usage-stats", *(f"--{k}={v}" for k, v in options.items())],
             {
                 **self.authentication(),
                 "RAY_prestart_worker_first_driver": "0",  # one worker per logical CPU would start at once
