@@ -85,6 +85,7 @@ TOWERS = Shelf("learning-models/towers", "train_retrieval")
 RANKERS = Shelf("learning-models/rankers", "train_ranking")
 INDEXES = Shelf("learning-models/indexes", "build_index")
 SWEEPS = Shelf("learning-models/sweeps", "tune")
+RECOMMENDATIONS = Shelf("learning-models/recommendations", "batch_recommend")
 
 
 @dataclass(frozen=True, slots=True)
