@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+from rich.console import Console
+
 from app.adapters.object_store import ObjectStore
 from app.errors import InvalidSpec, LearnrecError, NotFound
 from app.settings import Settings
@@ -26,28 +28,36 @@ STATE = "sweep.json"
 
 
 def run(spec: Spec, settings: Settings) -> JobResult:
-    """Raises InvalidSpec: nothing to search; NotFound: the run to tune on is not there; KeyboardInterrupt: Ctrl-C."""
+    """Raises InvalidSpec: nothing to search; NotFound: the run to tune on is not there; Conflict: it runs already;
+    KeyboardInterrupt: Ctrl-C.
+    """
     if not spec.space:
         raise InvalidSpec(f"the space is empty: give [space.NAME] tables, as in {SPECS / 'tune-retrieval.toml'}")
     store = stores.objects(settings)
     inputs = _inputs(spec, store)
     planned = _planned(store, spec, inputs)
-    records, state = Records(store, planned.folder), _read_state(store, planned)
-    done = [record for record in records.all() if record.state != "failed"]
-    spent = float(state.get("seconds", 0.0))
+    done = [record for record in Records(store, planned.folder).all() if record.state != "failed"]
+    spent = float(_read_state(store, planned).get("seconds", 0.0))
     out_of_time = bool(spec.time_budget_s) and spent >= spec.time_budget_s
     if len(done) >= spec.num_trials or (done and out_of_time):
         found = SWEEPS.made_from(store, planned.fingerprint)
         if found:
             SWEEPS.point(store, found.run, fingerprint=planned.fingerprint)
             return found.result(reused=True)
-    with tracked(
-        settings, SWEEPS.job, params=planned.spec, tags=planned.inputs, run_id=str(state.get("mlflow_run", ""))
-    ) as track:
+    with stores.warehouse(settings) as warehouse, warehouse.exclusive(f"sweep {planned.run}"):
+        return _go_on(spec, settings, planned, out_of_time=out_of_time)
+
+
+def _go_on(spec: Spec, settings: Settings, planned: Plan, *, out_of_time: bool) -> JobResult:
+    """Run the trials that are still wanted, and publish what all have found."""
+    store = stores.objects(settings)
+    records, state = Records(store, planned.folder), _read_state(store, planned)
+    known, spent = str(state.get("mlflow_run", "")), float(state.get("seconds", 0.0))
+    with tracked(settings, SWEEPS.job, params=planned.spec, tags=planned.inputs, run_id=known) as track:
         _write_state(store, planned, track, spent)
         left = max(spec.time_budget_s - spent, 1.0) if spec.time_budget_s else None
         with _timed(store, planned, track, spent=spent):
-            if len(done) < spec.num_trials and not out_of_time:
+            if not out_of_time:
                 from jobs.tuning.running import sweep_on_cluster  # Tune: not for who only asks for the job's Spec
 
                 sweep_on_cluster(spec, settings, planned, track=track, time_left_s=left)
@@ -95,10 +105,14 @@ def _write_state(store: ObjectStore, planned: Plan, track: Run, seconds: float) 
 
 @contextmanager
 def _timed(store: ObjectStore, planned: Plan, track: Run, *, spent: float) -> Iterator[None]:
-    """Notes how long the sweep has run, also where it is interrupted."""
+    """Notes how long the sweep has run, also where it is interrupted; then it says how to go on."""
     began = time.monotonic()
     try:
         yield
+    except KeyboardInterrupt:
+        told = "interrupted: the same command goes on with the trials that have ended"
+        Console(stderr=True, soft_wrap=True).print(told)
+        raise
     finally:
         _write_state(store, planned, track, spent + time.monotonic() - began)
 

@@ -29,6 +29,9 @@ def sweep_on_cluster(spec: Spec, settings: Settings, planned: Plan, *, track: Ru
     store = stores.objects(settings)
     records = Records(store, planned.folder)
     past = records.all()
+    wanted = spec.num_trials - sum(record.state != "failed" for record in past)
+    if wanted < 1:
+        return  # only the report is missing
     with ray_session(settings), steps("tune", spec.num_trials) as advance:
         news = _News(spec, past, advance)
         concurrent, num_threads = _at_once(spec, news)
@@ -43,10 +46,9 @@ def sweep_on_cluster(spec: Spec, settings: Settings, planned: Plan, *, track: Ru
 
         first = default_point(spec.space, spec.target.whole(spec.fixed))
         sweep = Sweep(
-            name=planned.run,
             space=distributions(spec.space, spec.target.config),
             first=None if any(record.params == first for record in past) else first,
-            num_trials=spec.num_trials - sum(record.state != "failed" for record in past),
+            num_trials=wanted,
             concurrent=concurrent,
             longest=_reports(spec),
             grace=spec.grace,

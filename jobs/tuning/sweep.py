@@ -25,7 +25,6 @@ Trial = Callable[[dict[str, Any]], None]
 class Sweep:
     """How trials are proposed and ended."""
 
-    name: str
     space: Mapping[str, BaseDistribution]
     first: Mapping[str, Scalar] | None  # tried before anything is proposed
     num_trials: int  # from now on

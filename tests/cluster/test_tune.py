@@ -10,7 +10,7 @@ import pytest
 
 from app.adapters.object_store import ObjectStore
 from app.models.configs import TowersConfig
-from jobs import stores
+from jobs import stores, train_retrieval
 from jobs.artefacts import SWEEPS, TOWERS
 from jobs.job import JobResult
 from jobs.ray_session import one_ray_session
@@ -87,10 +87,7 @@ def made(
         with one_ray_session():
             for job in ("ingest_events", "build_features"):
                 run_job(job, settings)
-            train = load_spec("train_retrieval").model_copy(update={"towers": spec_of(world, "train_retrieval").towers})
-            from jobs import train_retrieval
-
-            train_retrieval.run(train, settings)
+            train_retrieval.run(spec_of(world, "train_retrieval"), settings)
             yield JobWorld(settings, world.world, world.spec)
 
 
