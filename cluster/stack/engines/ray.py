@@ -76,7 +76,7 @@ class RayEngine(Engine):
         shutil.rmtree(self.scratch, ignore_errors=True)
 
     def launch(self) -> Launch:
-        agent_port, metrics_port, stats_port, fallback_http_port, fallback_grpc_port = free_ports(5)
+        agent_port, client_port, metrics_port, stats_port, fallback_http_port, fallback_grpc_port = free_ports(6)
         options = {
             "node-ip-address": LOOPBACK,
             "port": self.port,
@@ -84,6 +84,7 @@ class RayEngine(Engine):
             "dashboard-host": LOOPBACK,
             "dashboard-port": self.dashboard_port,
             "dashboard-agent-listen-port": agent_port,
+            "ray-client-server-port": client_port,  # its default is one for the machine: another user's Ray has it
             "num-cpus": max(MIN_LOGICAL_CPUS, psutil.cpu_count() or 1),
             "num-gpus": 0,
             "object-store-memory": object_store_bytes(),
