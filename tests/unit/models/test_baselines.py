@@ -1,6 +1,6 @@
 """Baselines against their definitions, and what settings are chosen on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ from app.models.factorisation import bpr, ials
 from app.models.validation import carve
 
 
-def past_of(pairs: list[tuple[int, int, int]], *, num_learners: int, num_items: int, timed: bool = True) -> Past:
+def past_of(pairs: Sequence[tuple[int, int, int]], *, num_learners: int, num_items: int, timed: bool = True) -> Past:
     user, content, ts = (np.array(column) for column in zip(*pairs, strict=True))
     kind = np.zeros(len(pairs), np.int8)
     events = EventArrays.sort(user.astype(np.int32), content.astype(np.int32), kind, ts.astype(np.int64))
@@ -46,7 +46,10 @@ def random_past(seed: int, *, num_learners: int = 30, num_items: int = 12, timed
     user, content = np.nonzero(met)
     times = rng.permutation(len(user))
     return past_of(
-        list(zip(user, content, times, strict=True)), num_learners=num_learners, num_items=num_items, timed=timed
+        list(zip(user.tolist(), content.tolist(), times.tolist(), strict=True)),
+        num_learners=num_learners,
+        num_items=num_items,
+        timed=timed,
     )
 
 
