@@ -1,6 +1,7 @@
 """The only place where jobs meet a Ray cluster: one they find, or one of their own."""
 
 import logging
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -21,6 +22,7 @@ P = ParamSpec("P")
 MIN_LOCAL_CPUS = 2
 """A cluster of one's own offers at least these: CPUs are tickets here, and two training workers must fit."""
 
+REACH_S = 10.0
 
 _KEPT: ContextVar[bool] = ContextVar("kept", default=False)
 
@@ -79,6 +81,8 @@ def _connect(settings: Settings) -> None:
     if settings.ray_auth_token:
         Config.initialize("")  # what Ray read of the environment at import, it keeps until told
     address = settings.ray_address
+    if address:
+        _reach(address)
     try:
         if address:
             # A cluster that others started may lack the variables; one of ours has them, and its workers are ready.
@@ -96,6 +100,15 @@ def _connect(settings: Settings) -> None:
     except (ConnectionError, TimeoutError, RuntimeError) as exc:
         hint = "; is it up, and is LEARNREC_RAY_AUTH_TOKEN its token?" if address else ""
         raise Unavailable("ray", f"{address or 'a local cluster'}: {exc}{hint}") from exc
+
+
+def _reach(address: str) -> None:
+    """Ray's own client tries for minutes where nothing listens. Raises Unavailable."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=REACH_S).close()
+    except (OSError, ValueError) as exc:
+        raise Unavailable("ray", f"{address}: {exc}; `learnrec status` shows what runs") from exc
 
 
 def on_cluster(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

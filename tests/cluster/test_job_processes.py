@@ -7,7 +7,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from app.errors import NotFound
+from app.errors import NotFound, Unavailable
+from jobs.ray_session import ray_session
 from jobs.spec import load_spec
 from jobs.submission import Submissions
 from tests.cluster.jobworld import DEADLINE_S, JobWorld, job_process, job_world, until, write_addresses
@@ -56,6 +57,12 @@ def test_a_submitted_job_that_fails_says_why(submissions: Submissions) -> None:
 def test_a_submission_that_nobody_made_is_not_found(submissions: Submissions) -> None:
     with pytest.raises(NotFound, match="raysubmit_nothing"):
         submissions.logs("raysubmit_nothing")
+
+
+def test_a_cluster_that_is_gone_is_said_to_be_so_at_once(made: JobWorld) -> None:
+    gone = made.settings.model_copy(update={"ray_address": "127.0.0.1:9"})
+    with pytest.raises(Unavailable, match=r"127\.0\.0\.1:9: .*refused"), ray_session(gone):
+        raise AssertionError
 
 
 def test_ctrl_c_leaves_no_process_of_a_local_cluster(made: JobWorld, tmp_path: Path) -> None:
