@@ -3,6 +3,7 @@
 import shutil
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from jobs.ray_session import one_ray_session
 from jobs.runner import run_job
 from jobs.snapshots import EXAMPLES, ITEMS, LEARNER_AGGREGATES, Snapshot
 from tests.cluster.jobworld import JobWorld, job_process, job_world, spec_of, until, write_addresses
+from tests.cluster.training import epoch_losses, training_workers
 
 
 @pytest.fixture(scope="module")
@@ -218,6 +220,27 @@ def test_two_workers_train_towers_as_one_does(made: JobWorld, towers: str, store
 
 def two_workers(made: JobWorld, features: str) -> Any:
     return spec_of(made, "train_retrieval", "num_workers=2", f'features="{features}"')
+
+
+def test_a_worker_killed_while_it_trains_costs_no_epoch_before_its_last_checkpoint(
+    made: JobWorld, store: ObjectStore
+) -> None:
+    settings, longer = made.settings, ("towers.num_epochs=20", "towers.patience=20")
+    run_job("ingest_events", settings)
+    features = run_job("build_features", settings).output
+    spec = spec_of(made, "train_retrieval", *longer, f'features="{features}"')
+    with ThreadPoolExecutor(1) as pool:
+        training = pool.submit(train_retrieval.run, spec, settings)
+        until(lambda: len(epoch_losses(settings)) > 2 or training.done(), lambda: f"{epoch_losses(settings)}")
+        killed = training_workers(settings.need("ray_address"))
+        for worker in killed:
+            worker.kill()
+        done = training.result()
+    told = epoch_losses(settings, TOWERS.find(store, done.output).mlflow_run)
+    assert len(killed) == 1
+    assert {epoch for epoch, _ in told} == set(range(20))
+    assert len(told) <= 21, f"more than the epoch under way was trained again: {told}"
+    assert max(loss for epoch, loss in told if epoch > 1) < dict(told)[1], "the weights were not those of before"
 
 
 def test_ranker_and_index_of_different_towers_make_no_release(made: JobWorld, towers: str, store: ObjectStore) -> None:
