@@ -45,6 +45,17 @@ class Run:
     def file(self, path: Path) -> None:
         self._client.log_artifact(self.run_id, str(path))
 
+    def children(self) -> set[str]:
+        """Names of the runs nested in this one."""
+        wanted = f"tags.`mlflow.parentRunId` = '{self.run_id}'"
+        found: set[str] = set()
+        page: str | None = None
+        while page != "":
+            runs = self._client.search_runs([self._experiment_id], wanted, page_token=page)
+            found |= {run.info.run_name for run in runs}
+            page = runs.token or ""
+        return found
+
     def child(
         self, name: str, *, params: Mapping[str, Any], curve: Sequence[Mapping[str, float]], status: str = "FINISHED"
     ) -> None:

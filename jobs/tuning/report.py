@@ -136,5 +136,6 @@ def _importance(shares: Mapping[str, float]) -> go.Figure:
 
 
 def _html(figure: go.Figure) -> str:
-    figure.update_layout(template="plotly_white", title=None, margin={"l": 60, "r": 30, "t": 30, "b": 50})
+    margin = {"l": 60, "r": 30, "t": 30, "b": 50}
+    figure.update_layout(template="plotly_white", title=None, margin=margin, width=None)  # as wide as the page
     return figure.to_html(full_html=False, include_plotlyjs=False, config={"displaylogo": False, "responsive": True})

@@ -1,6 +1,6 @@
 """The part of a sweep that needs a cluster: data for the trials, as many at once as fit, and what is said meanwhile."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
 from app.errors import Conflict
@@ -30,6 +30,7 @@ def sweep_on_cluster(spec: Spec, settings: Settings, planned: Plan, *, track: Ru
     records = Records(store, planned.folder)
     past = records.all()
     wanted = spec.num_trials - sum(record.state != "failed" for record in past)
+    _log(track, past, known=track.children())  # a crash may have come between the two
     if wanted < 1:
         return  # only the report is missing
     with ray_session(settings), steps("tune", spec.num_trials) as advance:
@@ -40,9 +41,7 @@ def sweep_on_cluster(spec: Spec, settings: Settings, planned: Plan, *, track: Ru
         def on_record(record: TrialRecord) -> None:
             records.add(record)
             news.ended(record)
-            status = "FAILED" if record.state == "failed" else "FINISHED"
-            params = {**record.params, "state": record.state, "number": record.number}
-            track.child(f"trial {record.number}", params=params, curve=record.curve, status=status)
+            _log(track, [record])
 
         first = default_point(spec.space, spec.target.whole(spec.fixed))
         sweep = Sweep(
@@ -60,6 +59,16 @@ def sweep_on_cluster(spec: Spec, settings: Settings, planned: Plan, *, track: Ru
         watcher = Watcher(spec.target.metric, first_number=number, on_report=news.reported, on_record=on_record)
         attempts = f"learning-models/attempts/sweep-{planned.run}"
         run_sweep(sweep, trial, past=past, watcher=watcher, store=store, folder=attempts)
+
+
+def _log(track: Run, records: list[TrialRecord], *, known: Container[str] = ()) -> None:
+    """A child of the sweep's run for each trial, but for those that are known there."""
+    for record in records:
+        name = f"trial {record.number}"
+        if name not in known:
+            status = "FAILED" if record.state == "failed" else "FINISHED"
+            params = {**record.params, "state": record.state, "number": record.number}
+            track.child(name, params=params, curve=record.curve, status=status)
 
 
 def _at_once(spec: Spec, news: "_News") -> tuple[int, int]:

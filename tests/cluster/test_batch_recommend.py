@@ -43,7 +43,7 @@ from tests.serving.tiny import Tiny, make_tiny, publish, train_release
 
 pytestmark = pytest.mark.timeout(DEADLINE_S)
 
-K, FIRST = 40, 10
+K, FIRST = 25, 10
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,18 @@
 """Sweeps on a real cluster: short trials on a small world, killed, interrupted, gone on with, their best used."""
 
 import json
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event, Thread
 
-import psutil
 import pytest
+import ray
 
 from app.adapters.object_store import ObjectStore
-from app.models.configs import TowersConfig
-from jobs import stores, train_retrieval
+from app.models.configs import RankerConfig, TowersConfig
+from jobs import stores
 from jobs.artefacts import SWEEPS, TOWERS
 from jobs.job import JobResult
 from jobs.ray_session import one_ray_session
@@ -22,7 +24,6 @@ from tests.cluster.jobworld import (
     JobWorld,
     job_process,
     job_world,
-    spec_of,
     until,
     write_addresses,
 )
@@ -44,8 +45,8 @@ low = 1e-3
 high = 1e-1
 log = true
 [space.id_dim]
-choices = [16, 64]
-"""
+choices = [16, DEFAULT]
+""".replace("DEFAULT", str(TowersConfig().id_dim))
 
 RANKING = """
 tunes = "train_ranking"
@@ -59,8 +60,8 @@ max_queries = 400
 low = 2
 high = 7
 [space.num_negatives]
-choices = [5, 15]
-"""
+choices = [5, DEFAULT]
+""".replace("DEFAULT", str(RankerConfig().num_negatives))
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +73,7 @@ def made(
     mlflow_uri: str,
     ray_cluster: str,
 ) -> Iterator[JobWorld]:
-    """A world whose towers are trained."""
+    """A world whose features are built."""
     with job_world(
         tmp_path_factory.mktemp("tune"),
         postgres_url=postgres_url,
@@ -87,7 +88,6 @@ def made(
         with one_ray_session():
             for job in ("ingest_events", "build_features"):
                 run_job(job, settings)
-            train_retrieval.run(spec_of(world, "train_retrieval"), settings)
             yield JobWorld(settings, world.world, world.spec)
 
 
@@ -143,12 +143,6 @@ def test_the_first_trial_is_the_default_and_the_best_is_at_least_as_good(swept: 
     assert swept.metrics["best recall@100"] >= swept.metrics["default recall@100"] == first.value
 
 
-def test_a_trial_that_others_beat_is_stopped(swept: JobResult, store: ObjectStore) -> None:
-    records = records_of(store, swept.output).all()
-    assert {len(record.curve) for record in records if record.state == "finished"} == {2}
-    assert all(len(record.curve) < 2 for record in records if record.state == "stopped")
-
-
 def test_one_run_in_mlflow_has_a_child_for_every_trial(made: JobWorld, swept: JobResult, store: ObjectStore) -> None:
     from mlflow.tracking import MlflowClient
 
@@ -169,15 +163,18 @@ def test_one_run_in_mlflow_has_a_child_for_every_trial(made: JobWorld, swept: Jo
         assert float(child.data.params["learning_rate"]) == record.params["learning_rate"]
 
 
-def test_the_best_spec_trains_as_it_is(made: JobWorld, swept: JobResult, store: ObjectStore, tmp_path: Path) -> None:
-    best = tmp_path / "best.toml"
+@pytest.fixture(scope="module")
+def trained(made: JobWorld, swept: JobResult, store: ObjectStore) -> JobResult:
+    """Towers by the best spec, as it is."""
+    best = made.spec.with_name("best.toml")
     best.write_bytes(store.read(f"{SWEEPS.folder(swept.output)}/best.toml"))
-    report = json.loads(store.read(f"{SWEEPS.folder(swept.output)}/report.json"))
+    return run_job("train_retrieval", made.settings, file=best)
 
-    trained = run_job("train_retrieval", made.settings, file=best)
 
+def test_the_best_spec_trains_as_it_is(trained: JobResult, swept: JobResult, store: ObjectStore) -> None:
     used = TOWERS.find(store, trained.output).spec["towers"]
-    assert {name: used[name] for name in report["best"]["params"]} == report["best"]["params"]
+    best = json.loads(store.read(f"{SWEEPS.folder(swept.output)}/report.json"))["best"]["params"]
+    assert {name: used[name] for name in best} == best
     assert used["embedding_dim"] == 16
 
 
@@ -189,42 +186,63 @@ def test_the_report_needs_nothing_else(swept: JobResult, store: ObjectStore) -> 
     assert "href=" not in body
 
 
-def test_a_sweep_that_is_done_is_not_done_again_but_goes_on_for_more(
-    made: JobWorld, swept: JobResult, store: ObjectStore
-) -> None:
-    spec = made.spec.with_name("retrieval.toml")
-    again = run_job("tune", made.settings, file=spec)
-    more = run_job("tune", made.settings, file=spec, assignments=["num_trials=5"])
+def test_a_sweep_that_is_done_is_not_done_again(made: JobWorld, swept: JobResult, store: ObjectStore) -> None:
+    before = ended(store)
+    again = run_job("tune", made.settings, file=made.spec.with_name("retrieval.toml"))
     assert (again.output, again.reused) == (swept.output, True)
-    assert (more.output, more.reused, more.metrics["num_trials"]) == (swept.output, False, 5)
+    assert ended(store) == before
 
 
-def test_ctrl_c_leaves_nothing_running_and_the_sweep_goes_on(
-    made: JobWorld, store: ObjectStore, swept: JobResult, tmp_path: Path
-) -> None:
-    log, spec, before = tmp_path / "job.log", made.spec.with_name("ranking.toml"), ended(store)
-    process = job_process(made, "tune", "--spec", str(spec), log=log)
-    children: list[psutil.Process] = []
+@pytest.fixture(scope="module")
+def interrupted(made: JobWorld, trained: JobResult, store: ObjectStore) -> dict[str, bytes]:
+    """The trials of a sweep of the ranker until Ctrl-C, which comes when the first has ended."""
+    before, over = ended(store), Event()
+
+    def press() -> None:
+        until(lambda: over.is_set() or len(ended(store)) > len(before), lambda: "no trial has ended")
+        if not over.is_set():
+            os.kill(os.getpid(), signal.SIGINT)
+
+    Thread(target=press, daemon=True).start()
     try:
-        until(lambda: len(ended(store)) > len(before) or process.poll() is not None, log.read_text)
-        assert process.poll() is None, log.read_text()
-        children = psutil.Process(process.pid).children(recursive=True)
-        process.send_signal(signal.SIGINT)
-        process.wait(DEADLINE_S)
+        with pytest.raises(KeyboardInterrupt):
+            run_job("tune", made.settings, file=made.spec.with_name("ranking.toml"))
     finally:
-        process.kill()
-    _, alive = psutil.wait_procs(children, timeout=60)
-    interrupted = {name: text for name, text in ended(store).items() if name not in before}
+        over.set()
+    return {name: text for name, text in ended(store).items() if name not in before}
 
-    result = run_job("tune", made.settings, file=spec)
 
-    assert process.returncode != 0
-    assert "Traceback" not in log.read_text()
-    assert not alive, [child.cmdline()[:3] for child in alive]
+@pytest.fixture(scope="module")
+def ranked(made: JobWorld, interrupted: dict[str, bytes]) -> JobResult:
+    """The same sweep, gone on with, for more trials than were asked for at first."""
+    return run_job("tune", made.settings, file=made.spec.with_name("ranking.toml"), assignments=["num_trials=7"])
+
+
+def test_ctrl_c_holds_no_cpu_afterwards(interrupted: dict[str, bytes]) -> None:
+    until(lambda: ray.available_resources().get("CPU") == ray.cluster_resources()["CPU"], lambda: "a trial still runs")
     assert 1 <= len(interrupted) < 6
+
+
+def test_an_interrupted_sweep_goes_on_for_more_trials(
+    interrupted: dict[str, bytes], ranked: JobResult, store: ObjectStore
+) -> None:
     assert interrupted.items() <= ended(store).items()
-    assert result.metrics["num_trials"] == 6
-    assert result.metrics["best ndcg@10"] >= result.metrics["default ndcg@10"] > 0
-    best = tmp_path / "best.toml"
-    best.write_bytes(store.read(f"{SWEEPS.folder(result.output)}/best.toml"))
-    assert load_spec("train_ranking", best).model_dump()["ranker"]["num_trees"] == 60
+    assert {name.partition("/")[0] for name in interrupted} == {ranked.output}
+    assert len(records_of(store, ranked.output).all()) == ranked.metrics["num_trials"] == 7
+    assert ranked.metrics["best ndcg@10"] >= ranked.metrics["default ndcg@10"] > 0
+
+
+def test_a_trial_that_others_beat_is_stopped_early(ranked: JobResult, store: ObjectStore) -> None:
+    records = records_of(store, ranked.output).all()
+    longest = max(len(record.curve) for record in records)
+    stopped = [record for record in records if record.state == "stopped"]
+    assert stopped
+    assert all(len(record.curve) < longest for record in stopped)
+
+
+def test_the_best_ranker_is_a_spec_of_its_job(ranked: JobResult, store: ObjectStore, tmp_path: Path) -> None:
+    best, told = tmp_path / "best.toml", json.loads(store.read(f"{SWEEPS.folder(ranked.output)}/report.json"))
+    best.write_bytes(store.read(f"{SWEEPS.folder(ranked.output)}/best.toml"))
+    used = load_spec("train_ranking", best).model_dump()["ranker"]
+    assert {name: used[name] for name in told["best"]["params"]} == told["best"]["params"]
+    assert (used["num_trees"], used["max_queries"]) == (60, 400)
