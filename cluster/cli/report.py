@@ -11,7 +11,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from jobs.report.report import Report
 
-WIDE = 112
+WIDE = 124
 """Characters that the whole table needs; where nothing is a terminal, it gets them."""
 
 STYLES = {"better": "green", "worse": "red"}
