@@ -84,6 +84,8 @@ def percent(value: float, places: int = 0) -> str:
 
 
 def interval(found: Estimate, places: int = 4) -> str:
+    if found.mean != found.mean:  # nothing was there to count
+        return "-"
     return f"{found.mean:.{places}f} [{found.low:.{places}f}, {found.high:.{places}f}]"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app.models.resampling import Estimate
-from jobs.report.page import page, signed, strongest
+from jobs.report.page import interval, page, signed, strongest
 from jobs.report.report import Report, Training
 
 
@@ -102,6 +102,12 @@ def test_the_strongest_baseline_is_the_one_with_the_highest_ndcg(report: Report)
     best, gap = found
     assert best.metrics["ndcg@10"].mean == max(m.metrics["ndcg@10"].mean for m in report.models[1:])
     assert gap.name == best.name
+
+
+def test_what_was_not_there_to_count_is_a_dash() -> None:
+    nothing = float("nan")
+    assert interval(Estimate(nothing, nothing, nothing)) == "-"
+    assert interval(Estimate(0.5, 0.25, 0.75), 2) == "0.50 [0.25, 0.75]"
 
 
 def test_differences_carry_their_sign() -> None:
