@@ -46,13 +46,17 @@ class Run:
         self._client.log_artifact(self.run_id, str(path))
 
     def children(self) -> set[str]:
-        """Names of the runs nested in this one."""
+        """Names of the runs nested in this one; what a crash left half-written is deleted."""
         wanted = f"tags.`mlflow.parentRunId` = '{self.run_id}'"
         found: set[str] = set()
         page: str | None = None
         while page != "":
             runs = self._client.search_runs([self._experiment_id], wanted, page_token=page)
-            found |= {run.info.run_name for run in runs}
+            for run in runs:
+                if run.info.status == "RUNNING":
+                    self._client.delete_run(run.info.run_id)
+                else:
+                    found.add(run.info.run_name)
             page = runs.token or ""
         return found
 

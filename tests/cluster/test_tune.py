@@ -6,6 +6,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event, Thread
+from typing import Any
 
 import pytest
 import ray
@@ -18,7 +19,11 @@ from jobs.job import JobResult
 from jobs.ray_session import one_ray_session
 from jobs.runner import run_job
 from jobs.spec import load_spec
-from jobs.tuning.records import Records
+from jobs.tuning.records import Records, TrialRecord
+from jobs.tuning.reporter import Reporter
+from jobs.tuning.space import Dimension, distributions
+from jobs.tuning.sweep import Sweep, Trial, run_sweep
+from jobs.tuning.watcher import Watcher
 from tests.cluster.jobworld import (
     DEADLINE_S,
     JobWorld,
@@ -238,6 +243,43 @@ def test_a_trial_that_others_beat_is_stopped_early(ranked: JobResult, store: Obj
     stopped = [record for record in records if record.state == "stopped"]
     assert stopped
     assert all(len(record.curve) < longest for record in stopped)
+
+
+def fails_where_much_is_dropped(chosen: dict[str, Any]) -> None:
+    reporter = Reporter("recall@100")
+    reporter.report({"recall@100": chosen["dropout"]})
+    if chosen["dropout"] > 0.3:
+        raise ValueError(f"{chosen['dropout']} is too much")
+    reporter.end()
+
+
+def reports_for_ever(chosen: dict[str, Any]) -> None:
+    reporter = Reporter("recall@100")
+    while True:
+        reporter.report({"recall@100": chosen["dropout"]})
+
+
+def swept_with(trial: Trial, store: ObjectStore, *, time_left_s: float | None = None) -> list[TrialRecord]:
+    records: list[TrialRecord] = []
+    space = distributions({"dropout": Dimension(choices=(0.1, 0.2, 0.4))}, TowersConfig)
+    watcher = Watcher("recall@100", first_number=1, on_report=lambda _, __: None, on_record=records.append)
+    limits = {"longest": 1_000_000, "grace": 1_000, "reduction": 3, "seed": 1}
+    sweep = Sweep(space, {"dropout": 0.4}, num_trials=6, concurrent=2, time_left_s=time_left_s, **limits)
+    run_sweep(sweep, trial, past=[], watcher=watcher, store=store, folder="learning-models/attempts/test")
+    return records
+
+
+def test_a_trial_that_fails_is_told_of_and_the_others_go_on(made: JobWorld, store: ObjectStore) -> None:
+    records = swept_with(fails_where_much_is_dropped, store)
+    failed = [record for record in records if record.state == "failed"]
+    assert len(records) == 6
+    assert failed
+    assert all("0.4 is too much" in record.error for record in failed)
+    assert {record.params["dropout"] for record in records if record.state == "finished"} <= {0.1, 0.2}
+
+
+def test_trials_under_way_when_the_time_is_over_do_not_count(made: JobWorld, store: ObjectStore) -> None:
+    assert swept_with(reports_for_ever, store, time_left_s=5.0) == []
 
 
 def test_the_best_ranker_is_a_spec_of_its_job(ranked: JobResult, store: ObjectStore, tmp_path: Path) -> None:
