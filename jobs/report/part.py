@@ -29,6 +29,7 @@ class Part:
     wanted: Histories  # [B] what they met in the test part
     notes: tuple[str, ...]  # what of the files was left out, and why
     num_events: int
+    temporal: bool  # the test part is all that came after training
 
     @cached_property
     def known(self) -> Histories:
@@ -67,6 +68,7 @@ def read_part(folder: Path) -> Part:
         wanted=Histories(np.r_[0, np.cumsum(size)], cells[:, 1].astype(np.int32)),
         notes=_notes(test, rows, cells, past) + _unasked(user_ids.gather(judged), users["user_id"]),
         num_events=len(train),
+        temporal=timed and _comes_after(test, int(pairs.ts.max())),
     )
 
 
@@ -75,6 +77,14 @@ def index_in(ids: pl.Series, known: pl.Series) -> NDArray[np.int32]:
     places = pl.DataFrame({"id": known, "place": np.arange(len(known), dtype=np.int32)})
     found = pl.DataFrame({"id": ids}).join(places, on="id", how="left", maintain_order="left")
     return found["place"].fill_null(-1).to_numpy()
+
+
+def _comes_after(test: pl.DataFrame, end: int) -> bool:
+    """Whether no test event is older than the last one of training."""
+    if "timestamp" not in test.columns:
+        return False
+    first = test["timestamp"].cast(pl.Float64, strict=False).min()
+    return isinstance(first, float) and first >= end
 
 
 def _notes(test: pl.DataFrame, rows: NDArray[np.int32], cells: NDArray[np.int32], past: Past) -> tuple[str, ...]:

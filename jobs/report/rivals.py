@@ -116,7 +116,7 @@ def rivals(part: Part, names: Sequence[str], on_step: OnStep) -> Iterator[Rival 
         yield from (Skipped(family.labels[name], reason) for name, reason in reasons.items())
         runs = [name for name in wanted if name not in reasons]
         if runs and family.chooses and validation is None:
-            validation = carve(part.past)
+            validation = carve(part.past, temporal=part.temporal)
         if runs:
             yield from _run(part, family, runs, validation, on_step)
 

@@ -143,6 +143,19 @@ def test_validation_is_carved_from_training_and_leaves_the_rest(timed: bool) -> 
     assert gone.nnz == len(validation.rows)
 
 
+def test_of_a_temporal_split_validation_is_the_last_tenth_of_time() -> None:
+    past = random_past(11, num_learners=40)
+    validation = carve(past, temporal=True)
+    assert validation is not None
+    cut = np.quantile(past.pairs.ts, 0.9)
+    assert validation.past.pairs.ts.max() < cut
+    assert len(validation.past.pairs) == (past.pairs.ts < cut).sum()
+    for row, later in zip(validation.rows, validation.relevant, strict=True):
+        mine = past.pairs.user == row
+        assert sorted(past.pairs.content[mine & (past.pairs.ts >= cut)]) == sorted(later.tolist())
+        assert (mine & (past.pairs.ts < cut)).any()
+
+
 def test_of_timeless_data_a_tenth_is_given_away() -> None:
     past = past_of([(0, c, 0) for c in range(50)], num_learners=1, num_items=50, timed=False)
     validation = carve(past)

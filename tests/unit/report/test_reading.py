@@ -43,6 +43,15 @@ def test_without_times_or_with_one_time_only_there_is_no_order(tmp_path: Path, s
     assert not read_part(split).past.timed
 
 
+def test_a_split_is_temporal_if_nothing_of_the_test_part_is_older_than_training(split: Path) -> None:
+    assert not read_part(split).temporal
+    test = pl.read_csv(split / "test.csv").with_columns(timestamp=pl.lit(2_000_000_000))
+    test.write_csv(split / "test.csv")
+    assert read_part(split).temporal
+    test.drop("timestamp").write_csv(split / "test.csv")
+    assert not read_part(split).temporal
+
+
 def test_repeats_newcomers_and_the_unasked_are_counted(split: Path) -> None:
     test = pl.read_csv(split / "test.csv", infer_schema=False)
     train = pl.read_csv(split / "train.csv", infer_schema=False)
