@@ -13,10 +13,11 @@ import ray
 
 from app.adapters.object_store import ObjectStore
 from app.models.configs import RankerConfig, TowersConfig
+from app.settings import Settings
 from jobs import stores
 from jobs.artefacts import SWEEPS, TOWERS
 from jobs.job import JobResult
-from jobs.ray_session import one_ray_session
+from jobs.ray_session import one_ray_session, ray_session
 from jobs.runner import run_job
 from jobs.spec import load_spec
 from jobs.tuning.records import Records, TrialRecord
@@ -259,6 +260,14 @@ def reports_for_ever(chosen: dict[str, Any]) -> None:
         reporter.report({"recall@100": chosen["dropout"]})
 
 
+@pytest.fixture
+def scratch(ray_cluster: str, tmp_path: Path) -> Iterator[ObjectStore]:
+    """A store for a sweep of its own, on the cluster."""
+    settings = Settings(var_dir=tmp_path, ray_address=ray_cluster)
+    with ray_session(settings):
+        yield stores.objects(settings)
+
+
 def swept_with(trial: Trial, store: ObjectStore, *, time_left_s: float | None = None) -> list[TrialRecord]:
     records: list[TrialRecord] = []
     space = distributions({"dropout": Dimension(choices=(0.1, 0.2, 0.4))}, TowersConfig)
@@ -269,8 +278,8 @@ def swept_with(trial: Trial, store: ObjectStore, *, time_left_s: float | None = 
     return records
 
 
-def test_a_trial_that_fails_is_told_of_and_the_others_go_on(made: JobWorld, store: ObjectStore) -> None:
-    records = swept_with(fails_where_much_is_dropped, store)
+def test_a_trial_that_fails_is_told_of_and_the_others_go_on(scratch: ObjectStore) -> None:
+    records = swept_with(fails_where_much_is_dropped, scratch)
     failed = [record for record in records if record.state == "failed"]
     assert len(records) == 6
     assert failed
@@ -278,8 +287,8 @@ def test_a_trial_that_fails_is_told_of_and_the_others_go_on(made: JobWorld, stor
     assert {record.params["dropout"] for record in records if record.state == "finished"} <= {0.1, 0.2}
 
 
-def test_trials_under_way_when_the_time_is_over_do_not_count(made: JobWorld, store: ObjectStore) -> None:
-    assert swept_with(reports_for_ever, store, time_left_s=5.0) == []
+def test_trials_under_way_when_the_time_is_over_do_not_count(scratch: ObjectStore) -> None:
+    assert swept_with(reports_for_ever, scratch, time_left_s=5.0) == []
 
 
 def test_the_best_ranker_is_a_spec_of_its_job(ranked: JobResult, store: ObjectStore, tmp_path: Path) -> None:
