@@ -76,14 +76,16 @@ class RayEngine(Engine):
         shutil.rmtree(self.scratch, ignore_errors=True)
 
     def launch(self) -> Launch:
-        agent_port, client_port, metrics_port, stats_port, fallback_http_port, fallback_grpc_port = free_ports(6)
+        metrics_port, stats_port, fallback_http_port, fallback_grpc_port, client_port, *own = free_ports(9)
+        # Of those that Ray chooses itself, its node waits 15 s to be told, and a busy machine takes longer.
+        names = ("dashboard-agent-listen", "dashboard-agent-grpc", "metrics-export", "runtime-env-agent")
         options = {
             "node-ip-address": LOOPBACK,
             "port": self.port,
             "include-dashboard": "true",
             "dashboard-host": LOOPBACK,
             "dashboard-port": self.dashboard_port,
-            "dashboard-agent-listen-port": agent_port,
+            **{f"{name}-port": port for name, port in zip(names, own, strict=True)},
             "ray-client-server-port": client_port,  # its default is one for the machine: another user's Ray has it
             "num-cpus": max(MIN_LOGICAL_CPUS, psutil.cpu_count() or 1),
             "num-gpus": 0,

@@ -1,9 +1,12 @@
 """`python -m cluster.stack.engines.ray_head start …` is `ray start …`, with more patience.
 
-Ray gives its node 30 seconds to come up, by a constant, and ends where a busy machine needs more.
+Ray gives its node 30 seconds to come up, and its node gives the dashboard's agent 15 to tell which port it listens on,
+by constants in the code; a busy machine needs more, and Ray would end. The port is a given one: it is told beforehand.
 """
 
+import inspect
 import time
+from pathlib import Path
 from typing import Any
 
 PATIENCE_S = 150.0
@@ -14,7 +17,7 @@ def main() -> None:
     from ray._private import services
     from ray.scripts.scripts import cli
 
-    get_node = services.get_node
+    get_node, start_raylet = services.get_node, services.start_raylet
 
     def get_node_patiently(*arguments: Any, **options: Any) -> Any:
         """Raises RuntimeError, as Ray's own does, where the node is still not there."""
@@ -27,7 +30,13 @@ def main() -> None:
                     raise
             time.sleep(POLL_S)
 
-    services.get_node = get_node_patiently
+    def start_raylet_knowing_the_port(*arguments: Any, **options: Any) -> Any:
+        given = inspect.signature(start_raylet).bind(*arguments, **options).arguments
+        told = Path(given["session_dir"]) / f"dashboard_agent_listen_port_{given['node_id']}"
+        told.write_text(str(given["dashboard_agent_listen_port"]))
+        return start_raylet(*arguments, **options)
+
+    services.get_node, services.start_raylet = get_node_patiently, start_raylet_knowing_the_port
     cli()
 
 
