@@ -118,6 +118,14 @@ def _codes(frame: pl.DataFrame, sources: tuple[str, ...], part: Part) -> NDArray
     return _spread(coded, "code", len(part.judged), fill=-1).astype(np.int16)
 
 
+def _cut_short(told: pl.DataFrame) -> int:
+    """Lists whose candidate ranks have gaps: not every candidate came into the list."""
+    if "candidate_rank" not in told.columns:
+        return 0
+    ranks = told.group_by("row").agg(pl.col("candidate_rank").max().alias("last"), pl.len().alias("size"))
+    return int((ranks["last"] > ranks["size"]).sum())
+
+
 def _notes(
     frame: pl.DataFrame, told: pl.DataFrame, kept: pl.DataFrame, fresh: pl.DataFrame, part: Part
 ) -> tuple[str, ...]:
@@ -127,6 +135,7 @@ def _notes(
     repeats, known = len(told) - unknown - len(kept), len(kept) - len(fresh)
     missing = len(part.judged) - fresh["row"].n_unique()
     short = int((fresh.group_by("row").len()["len"] < DEPTH).sum())
+    cut = _cut_short(told)
     facts = (
         (missing, f"{missing} of {len(part.judged)} judged learners have no list: they score 0"),
         (strangers, f"lists of {strangers} learners who are not judged were left out"),
@@ -134,5 +143,6 @@ def _notes(
         (repeats, f"{repeats} rows repeat a content in its list: the best rank counts"),
         (known, f"{known} rows are on contents that the learner met in training: they were taken out"),
         (short, f"{short} lists have fewer than {DEPTH} contents"),
+        (cut, f"{cut} lists hold only some of their candidates: the candidate stage is judged on these"),
     )
     return tuple(said for count, said in facts if count)

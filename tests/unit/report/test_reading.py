@@ -144,6 +144,16 @@ def test_the_order_of_rows_and_the_type_of_ids_do_not_matter(split: Path, tmp_pa
     assert (again.candidates == lists.candidates).all()
 
 
+def test_lists_that_lost_candidates_say_so(split: Path, tmp_path: Path) -> None:
+    part = read_part(split)
+    path = write_lists(tmp_path / "lists.parquet", split)
+    assert not any("candidates" in note for note in read_lists(path, part).notes)
+    pl.read_parquet(path).filter(pl.col("rank") <= 10).write_parquet(path)
+    assert f"{NUM_LEARNERS} lists hold only some of their candidates: the candidate stage is judged on these" in (
+        read_lists(path, part).notes
+    )
+
+
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
