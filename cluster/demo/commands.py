@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from app.errors import LearnrecError
 from app.settings import environment_for
 
 STOP_S = 60.0
+"""What a command that is interrupted may take to clean up after itself."""
 
 
 @dataclass
@@ -31,10 +33,19 @@ class Commands:
         try:
             code = process.wait()
         except KeyboardInterrupt:
-            process.wait(STOP_S)  # Ctrl-C reached it too: it cleans up after itself
+            _end(process)
             raise
         self.seconds[step] = round(time.monotonic() - started, 1)
         if code:
             raise LearnrecError(
                 f"`learnrec {' '.join(arguments)}` failed with exit code {code}; logs are in {self.var_dir}/log"
             )
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ctrl-C has reached the command too; a signal that was meant for us alone has not."""
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(STOP_S)
+        return
+    process.terminate()
+    process.wait()

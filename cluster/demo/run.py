@@ -14,6 +14,7 @@ from app.settings import Settings, load_settings
 from cluster.demo.client import Client, choose_person, read_contents
 from cluster.demo.commands import Commands
 from cluster.demo.show import show_change, show_history, show_quality, show_slate
+from cluster.stack.signals import terminable, uninterrupted
 
 GENERATED = "generated"
 MARKS = {"mars": "implicit_ratings_en.csv.gz", "movielens": "interactions.csv.gz"}
@@ -27,13 +28,15 @@ def run_demo(console: Console, *, root: Path, data: Path | None = None) -> Path:
     taking = _import(data) if data else _generate(var_dir)
     commands = Commands(var_dir, console)
     try:
-        commands.run("start", "up", "--no-serve")
-        commands.run("data", *taking)
-        commands.run("train", "job", "run", "pipeline", "--set", "promote=true")
-        commands.run("serve", "up")
-        report = _as_client(console, load_settings(var_dir=var_dir))
+        with terminable():
+            commands.run("start", "up", "--no-serve")
+            commands.run("data", *taking)
+            commands.run("train", "job", "run", "pipeline", "--set", "promote=true")
+            commands.run("serve", "up")
+            report = _as_client(console, load_settings(var_dir=var_dir))
     finally:
-        commands.run("stop", "down")
+        with uninterrupted():
+            commands.run("stop", "down")
     path = root / "demo.json"
     path.write_text(json.dumps({**report, "seconds": commands.seconds}, indent=2, ensure_ascii=False))
     _say_what_next(console, path, var_dir)

@@ -1,9 +1,6 @@
 """Bring the stack up: start what is missing, and undo that if it cannot be finished."""
 
 import hashlib
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +15,7 @@ from cluster.stack.kinds import KINDS, STORES
 from cluster.stack.ports import choose, is_free
 from cluster.stack.running import Running, spawn_engine, stop_engine, wait_for
 from cluster.stack.serving import forget_serving, is_serving, make_keys, migrate, serve_application
+from cluster.stack.signals import terminable, uninterrupted
 from cluster.stack.tell import State, Tell
 from cluster.stack.var import Record, Var
 
@@ -164,7 +162,7 @@ def up(*, serve: bool, tell: Tell) -> Settings:
     pinned = load_settings(embedded=False)
     pinned = pinned.model_copy(update={"var_dir": pinned.var_dir.resolve()})
     var = Var(pinned.var_dir)
-    with var.locked(), _terminable():
+    with var.locked(), terminable():
         work = _Up(var, settings=pinned, pinned=pinned, tell=tell)
         try:
             work.stores()
@@ -175,7 +173,7 @@ def up(*, serve: bool, tell: Tell) -> Settings:
             if serve:
                 _serve(work)
         except BaseException:
-            with _uninterrupted():
+            with uninterrupted():
                 work.undo()
             raise
     return work.settings
@@ -204,27 +202,3 @@ def _answers(engine: Engine) -> bool:
     except (LearnrecError, OSError):
         return False
     return True
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """Within, a polite kill or a closed terminal is an interruption like Ctrl-C, so that what was begun is undone."""
-    polite = (signal.SIGTERM, signal.SIGHUP)
-    before = [signal.signal(number, signal.default_int_handler) for number in polite]
-    try:
-        yield
-    finally:
-        for number, handler in zip(polite, before, strict=True):
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Within, a second Ctrl-C does not leave half of it behind."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = [signal.signal(number, signal.SIG_IGN) for number in numbers]
-    try:
-        yield
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
