@@ -169,9 +169,10 @@ def _add_operations(app: FastAPI, service: Service) -> None:
     async def health() -> Response:
         """Live as soon as it answers; ready when a release is served and every stage holds it."""
         seen = service.health
-        state = {name: "down" if name in seen.faults else "ok" for name in DEPENDENCIES}
+        state = dict.fromkeys(DEPENDENCIES, "ok") | dict.fromkeys(seen.unused, "unused")
+        state |= {name: "down" for name in DEPENDENCIES if name in seen.faults}
         for name, word in state.items():
-            service.metrics.dependency(name, up=word == "ok")
+            service.metrics.dependency(name, up=word != "down")
         body = {"live": True, "ready": seen.stages_ready, "release": seen.release, "dependencies": state}
         return Response(orjson.dumps(body), media_type=JSON)
 

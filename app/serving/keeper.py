@@ -38,7 +38,7 @@ class ReleaseKeeper(Generic[T]):
         self._load, self._drop = load, drop
         self._loaded: dict[str, T] = {}  # replaced, never changed: readers need no lock
         self._asked_for: str | None = None
-        self._not_before: dict[str, float] = {}  # release id -> when to try again to load it
+        self._failed: dict[str, tuple[float, str]] = {}  # release id -> when to try it again, and why
         self._wake, self._stopped = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="release-keeper", daemon=True)
         self.production: str | None = None
@@ -81,30 +81,29 @@ class ReleaseKeeper(Generic[T]):
 
     def _look(self) -> None:
         """Ask what is in production, and load what is wanted and not there."""
-        self.fault = None
+        fault = None
         try:
             self.production = self._registry.aliased(PRODUCTION)
             _remember(self._folder, self.production)
         except LearnrecError as exc:
-            self.fault = str(exc)
+            fault = str(exc)
             self.production = self.production or _remembered(self._folder)
         asked_for, self._asked_for = self._asked_for, None
         for release_id in (asked_for, self.production):
-            if (
-                release_id
-                and release_id not in self._loaded
-                and time.monotonic() >= self._not_before.get(release_id, 0)
-            ):
-                self._take_in(release_id)
+            if release_id and release_id not in self._loaded:
+                not_before, why = self._failed.get(release_id, (0.0, ""))
+                fault = (self._take_in(release_id) if time.monotonic() >= not_before else why) or fault
+        self.fault = fault  # only now: what was wrong stays said while it is looked at again
 
-    def _take_in(self, release_id: str) -> None:
+    def _take_in(self, release_id: str) -> str | None:
+        """Why it does not load, or None."""
         try:
             made = self._load(load_release(fetch_release(self._store, release_id, self._folder)))
         except Exception as exc:  # noqa: BLE001  # what does not load must not end the thread that waits for the next
             _LOG.exception("release %s does not load", release_id)
-            self.fault = f"release {release_id} does not load: {exc}"
-            self._not_before[release_id] = time.monotonic() + RETRY_LOADING_S
-            return
+            why = f"release {release_id} does not load: {exc}"
+            self._failed[release_id] = (time.monotonic() + RETRY_LOADING_S, why)
+            return why
         _LOG.info("release %s is loaded", release_id)
         kept = {**self._loaded, release_id: made}
         surplus = [name for name in kept if name not in (self.production, release_id)][: max(0, len(kept) - KEPT)]
@@ -112,6 +111,7 @@ class ReleaseKeeper(Generic[T]):
         self._loaded = kept
         for old in dropped:
             self._drop(old)
+        return None
 
 
 def _remember(folder: Path, release_id: str | None) -> None:

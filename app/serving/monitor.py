@@ -27,6 +27,7 @@ class Health:
     release: str | None = None
     stages_ready: bool = False  # every replica of every stage holds that release
     faults: dict[str, str] = field(default_factory=dict)  # dependency -> why it does not answer
+    unused: frozenset[str] = frozenset()  # dependencies that no stage asks, by its settings
 
 
 class Monitor:
@@ -75,7 +76,8 @@ class Monitor:
         if self._keeper.fault:
             faults["mlflow"] = self._keeper.fault
         stages_ready = current is not None and not any(stage.name in faults for stage in self._stages)
-        self.health = Health(current, stages_ready, faults)
+        unused = frozenset[str]().union(*(status.unused for statuses in seen for status in statuses or ()))
+        self.health = Health(current, stages_ready, faults, unused)
 
     def _take_up(self, wanted: str, *, held: list[frozenset[str]]) -> None:
         """The first release is served once it is here, with what is ready; a later one when all stages hold it."""

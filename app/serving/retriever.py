@@ -84,7 +84,10 @@ class Retriever(StageReplica[_Indexes]):
         if time.monotonic() - self._pinged_at >= PING_EVERY_S:
             self._pinged_at = time.monotonic()
             self._ping_task = asyncio.create_task(self._ping())
-        return StageStatus(base.releases, base.faults | ({"milvus": self._milvus_fault} if self._milvus_fault else {}))
+        if self.settings.retrieval_backend == "faiss":
+            return StageStatus(base.releases, base.faults, unused=frozenset({"milvus"}))
+        fault = self._milvus_fault if self.settings.milvus_uri else "no address"
+        return StageStatus(base.releases, base.faults | ({"milvus": fault} if fault else {}))
 
     async def _ping(self) -> None:
         """Is Milvus there, even where nobody asks for recommendations."""

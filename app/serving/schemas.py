@@ -61,7 +61,7 @@ class HealthReport(Closed):
     live: bool
     ready: bool = Field(description="a release is served and every stage holds it")
     release: str | None
-    dependencies: dict[str, str] = Field(description="ok or down, as seen a few seconds ago")
+    dependencies: dict[str, str] = Field(description="ok, down or unused (by choice), as seen a few seconds ago")
 
 
 Json = dict[str, Any]

@@ -27,6 +27,7 @@ class StageStatus:
 
     releases: tuple[str, ...]  # loaded and warm
     faults: dict[str, str]  # dependency -> why it does not answer
+    unused: frozenset[str] = frozenset()  # dependencies that it never asks, by its settings
 
 
 class StageReplica(ABC, Generic[T]):
