@@ -44,13 +44,13 @@ def local_config(settings: Settings) -> Json:
     return config
 
 
-def deploy(settings: Settings, *, wait_s: float = 240.0) -> None:
-    """Deploy, or bring what is deployed up to date, and wait until /health answers.
+def deploy(settings: Settings, config: Json | None = None, *, wait_s: float = 240.0) -> None:
+    """Deploy `config` (the local one), or bring what is deployed up to date, and wait until /health answers.
 
     Raises Unavailable: Ray does not answer. LearnrecError: the application does not start, with Serve's reason.
     """
     ray = _Ray(settings)
-    config = local_config(settings)
+    config = config or local_config(settings)
     running = ray.serve_details()
     if running.get("applications") and running["http_options"]["port"] != settings.http_port:
         undeploy(settings)  # Serve keeps the port that it began with

@@ -19,6 +19,7 @@ from app.settings import Settings, child_environment
 from cluster.deploy import deploy, undeploy
 from cluster.stack.engine import Launch
 from cluster.stack.engines.milvus_lite import MilvusLiteEngine
+from cluster.stack.engines.mlflow import MlflowEngine
 from cluster.stack.engines.postgres import PostgresEngine
 from cluster.stack.engines.ray import RayEngine
 from cluster.stack.engines.redis import RedisEngine
@@ -105,9 +106,7 @@ def releases(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
 
 
 @pytest.fixture(scope="session")
-def house(
-    tiny: Tiny, releases: dict[str, Trained], mlflow_uri: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[House]:
+def house(tiny: Tiny, releases: dict[str, Trained], tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """Two releases are registered; none is in production yet."""
     folder = tmp_path_factory.mktemp("house")
     with ExitStack() as stack:
@@ -120,7 +119,7 @@ def house(
             postgres_url=engine(PostgresEngine, "house-postgres").address,
             redis_url=engine(RedisEngine, "house-redis").address,
             milvus_uri=engine(MilvusLiteEngine, "house-milvus").address,
-            mlflow_uri=mlflow_uri,
+            mlflow_uri=engine(MlflowEngine, "house-mlflow").address,
             http_port=free_ports(1)[0],
             rate_limit="100000/minute",
         )

@@ -1,40 +1,17 @@
 """What the service answers while its stores and stages are frozen or dead. The dead stay dead: runs late."""
 
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+import time
 
 import httpx
-import psutil
 import pytest
 
 from app.serving.access import Role
-from tests.serving.conftest import House
+from tests.serving.asking import ask, frozen, is_whole
+from tests.serving.conftest import FIRST, House
 from tests.serving.waiting import until
 
-
-def ask(house: House, number: int = 3) -> dict[str, Any]:
-    user_id = house.tiny.world.users["user_id"][number].as_py()
-    with house.client() as client:
-        return client.get(f"/recommend/{user_id}").raise_for_status().json()
-
-
-@contextmanager
-def frozen(processes: list[psutil.Process]) -> Iterator[None]:
-    assert processes
-    for process in processes:
-        process.send_signal(signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for process in processes:
-            process.send_signal(signal.SIGCONT)
-
-
-def is_whole(house: House) -> bool:
-    body = ask(house)
-    return (body["served_by"], body["degraded"]) == ("ranker", [])
+REGISTRY_ROUND_S = 7.0
+"""A replica asks every two seconds and waits five for the answer."""
 
 
 @pytest.mark.parametrize(
@@ -50,6 +27,22 @@ def test_a_frozen_store_is_named_and_forgotten_when_it_thaws(served: House, stor
     assert until(lambda: is_whole(served), seconds=20) < 10
 
 
+def test_a_frozen_registry_is_named_all_the_while_and_the_release_is_held(served: House) -> None:
+    until(lambda: is_whole(served), seconds=20)
+    with frozen(served.processes("mlflow_uri")):
+        until(lambda: mlflow_is(served, "down"), seconds=30)
+        deadline = time.monotonic() + 2 * REGISTRY_ROUND_S
+        while time.monotonic() < deadline:
+            assert mlflow_is(served, "down"), "it is asked again, but it has not answered"
+            assert is_whole(served)
+        assert (served.health()["ready"], served.health()["release"]) == (True, FIRST)
+    assert until(lambda: mlflow_is(served, "ok"), seconds=30) < 15
+
+
+def mlflow_is(house: House, word: str) -> bool:
+    return house.health()["dependencies"]["mlflow"] == word
+
+
 def test_a_killed_ranker_is_replaced_and_nobody_goes_without(served: House) -> None:
     victim = served.replicas("ServeReplica:learnrec:Ranker")
     assert len(victim) == 1
@@ -59,6 +52,17 @@ def test_a_killed_ranker_is_replaced_and_nobody_goes_without(served: House) -> N
     assert {tuple(body["degraded"]) for body in seen} <= {(), ("ranker",)}
     assert {body["served_by"] for body in seen} <= {"ranker", "retrieval"}
     until(lambda: is_whole(served) and served.health()["ready"], seconds=60)
+
+
+def test_with_the_registry_dead_a_new_replica_takes_what_the_node_has(served: House) -> None:
+    for process in served.processes("mlflow_uri"):
+        process.kill()
+    until(lambda: mlflow_is(served, "down"), seconds=20)
+    (before,) = served.replicas("ServeReplica:learnrec:Retriever")
+    before.kill()
+    until(lambda: {p.pid for p in served.replicas("ServeReplica:learnrec:Retriever")} - {before.pid}, seconds=60)
+    until(lambda: served.health()["ready"] and is_whole(served), seconds=60)
+    assert (ask(served)["release"], mlflow_is(served, "down")) == (FIRST, True)
 
 
 def test_the_dead_are_named_and_the_answer_is_200(served: House) -> None:
