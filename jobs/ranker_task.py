@@ -16,14 +16,14 @@ from app.models.configs import RankerConfig
 from app.models.judge import hold_out, judge
 from app.models.ranker import Ranker
 from app.models.timeline import Timeline
-from app.models.train_ranker import FittedRanker, RankingSet, fit_ranker, ranking_set
+from app.models.train_ranker import FittedRanker, RankingSet, fit_ranker, learn_weights, ranking_set
 from app.models.user_tower import TOWER_FOLDER, UserTower
 from jobs.boosters import Backend, BoosterPlan, fit_of
 from jobs.messages import Messages
 from jobs.snapshots import Snapshot
 from jobs.towers_loop import EARLY, FINAL, TIMELINE
 
-VERDICT, IMPORTANCE = "verdict.json", "importance.json"
+VERDICT, IMPORTANCE, WEIGHTS = "verdict.json", "importance.json", "weights.npy"
 STEPS = ("reading", "training set", "cross-validation and fit", "verdict on the hold-out")
 
 
@@ -61,7 +61,8 @@ def train_ranker(task: RankerTask, messages: Messages) -> dict[str, float]:
     messages.say({"step": 0})
     inputs = read_inputs(task)
     messages.say({"step": 1})
-    data = Late.of(inputs).ranking_set(task.config)
+    late = Late.of(inputs, seed=task.config.seed)
+    data = late.ranking_set(task.config)
     messages.say({"step": 2})
     plan = BoosterPlan(task.config, task.embedding_dim, task.num_workers, f"{task.store_uri}/{task.attempts}")
     fitted = fit_ranker(
@@ -72,9 +73,10 @@ def train_ranker(task: RankerTask, messages: Messages) -> dict[str, float]:
         num_threads=task.num_threads,
     )
     messages.say({"step": 3})
-    verdict = _verdict(inputs, fitted.ranker)
+    verdict = _verdict(inputs, fitted.ranker, late.items.weights)
     with tempfile.TemporaryDirectory() as work:
         _write(Path(work), fitted, verdict, embedding_dim=task.embedding_dim)
+        np.save(Path(work) / WEIGHTS, late.items.weights, allow_pickle=False)
         ObjectStore(task.store_uri).upload(Path(work), task.folder)
     return fitted.metrics
 
@@ -105,7 +107,7 @@ class Late:
     items: Items
 
     @classmethod
-    def of(cls, inputs: Inputs) -> "Late":
+    def of(cls, inputs: Inputs, *, seed: int) -> "Late":
         timeline, dataset, now = inputs.timeline, inputs.dataset, inputs.examples.learners.now
         examples = inputs.examples.take((now >= timeline.ranker_from) & (now < timeline.holdout_from))
         items = items_at(
@@ -115,7 +117,9 @@ class Late:
             vocabulary=dataset.vocabulary,
             now=timeline.ranker_from,
         )
-        return cls(examples, inputs.early.embed(examples.learners), items)
+        embeddings = inputs.early.embed(examples.learners)
+        weights = learn_weights(examples, embeddings, items=items, seed=seed)
+        return cls(examples, embeddings, items.weighing(weights))
 
     def ranking_set(self, config: RankerConfig) -> RankingSet:
         """Lists as retrieval would have answered."""
@@ -125,7 +129,7 @@ class Late:
         return Late(self.examples.take(rows), self.embeddings[rows], self.items)
 
 
-def _verdict(inputs: Inputs, ranker: Ranker) -> dict[str, dict[str, float]]:
+def _verdict(inputs: Inputs, ranker: Ranker, weights: NDArray[np.float32]) -> dict[str, dict[str, float]]:
     dataset, timeline = inputs.dataset, inputs.timeline
     items = items_at(
         dataset.pairs,
@@ -133,6 +137,7 @@ def _verdict(inputs: Inputs, ranker: Ranker) -> dict[str, dict[str, float]]:
         catalogue=dataset.catalogue,
         vocabulary=dataset.vocabulary,
         now=timeline.holdout_from,
+        weights=weights,
     )
     return judge(hold_out(dataset, timeline), towers=inputs.final, items=items, ranker=ranker)
 

@@ -14,6 +14,7 @@ from app.models.release import CATALOGUE_FOLDER, INDEX_FILE, ITEMS_FOLDER, LEARN
 from app.models.timeline import Timeline
 from app.models.user_tower import TOWER_FOLDER
 from jobs.artefacts import file_hashes
+from jobs.ranker_task import WEIGHTS
 from jobs.snapshots import Snapshot
 from jobs.towers_loop import FINAL, TIMELINE
 
@@ -41,13 +42,14 @@ def assemble(task: ReleaseTask) -> dict[str, str]:
         timeline.write_bytes(store.read(f"{task.towers}/{TIMELINE}"))
         dataset.catalogue.save(folder / CATALOGUE_FOLDER)
         dataset.vocabulary.save(folder / LEARNERS_FOLDER)
-        embeddings = np.load(io.BytesIO(store.read(f"{task.towers}/{FINAL}/item_embeddings.npy")), allow_pickle=False)
+        embeddings = _array(store, f"{task.towers}/{FINAL}/item_embeddings.npy")
         items = items_at(
             dataset.pairs,
             embeddings,
             catalogue=dataset.catalogue,
             vocabulary=dataset.vocabulary,
             now=Timeline.load(timeline).end,
+            weights=_array(store, f"{task.ranker}/{WEIGHTS}"),
         )
         items.save(folder / ITEMS_FOLDER)
         store.download(f"{task.towers}/{FINAL}/{TOWER_FOLDER}", folder / TOWER_FOLDER)
@@ -56,3 +58,7 @@ def assemble(task: ReleaseTask) -> dict[str, str]:
         hashes = file_hashes(folder)
         store.upload(folder, task.folder)
     return hashes
+
+
+def _array(store: ObjectStore, path: str) -> np.ndarray:
+    return np.load(io.BytesIO(store.read(path)), allow_pickle=False)

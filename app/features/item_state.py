@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from app.domain.slates import SOURCES
 from app.features.arrays import load_arrays, save_arrays
 from app.features.catalogue import Catalogue, ContentArrays, LearnerVocabulary
 from app.features.histories import Histories
@@ -38,6 +39,7 @@ class Items:
     following: NeighbourTable
     together: NeighbourTable
     memory: Histories  # row = user index: what each learner had met by then
+    weights: NDArray[np.float32]  # [len(SOURCES)] what a source's proposal counts for
     embeddings: NDArray[np.float32]  # [I, dim] unit norm
 
     def __len__(self) -> int:
@@ -47,11 +49,17 @@ class Items:
         """The same contents as they stood at another moment."""
         return replace(self, standing=standing)
 
+    def weighing(self, weights: NDArray[np.float32]) -> "Items":
+        """The same with other weights of the sources."""
+        return replace(self, weights=weights)
+
     def save(self, folder: Path) -> None:
-        for field in fields(self):
-            if field.name != "embeddings":
-                save_arrays(folder / field.name, getattr(self, field.name))
-        np.save(folder / "embeddings.npy", self.embeddings, allow_pickle=False)
+        for name in (field.name for field in fields(self)):
+            value = getattr(self, name)
+            if isinstance(value, np.ndarray):
+                np.save(folder / f"{name}.npy", value, allow_pickle=False)
+            else:
+                save_arrays(folder / name, value)
 
     @classmethod
     def load(cls, folder: Path) -> "Items":
@@ -61,6 +69,7 @@ class Items:
             following=load_arrays(folder / "following", NeighbourTable),
             together=load_arrays(folder / "together", NeighbourTable),
             memory=load_arrays(folder / "memory", Histories),
+            weights=np.load(folder / "weights.npy", allow_pickle=False),
             embeddings=np.load(folder / "embeddings.npy", mmap_mode="r", allow_pickle=False),
         )
 
@@ -91,8 +100,9 @@ def items_at(
     catalogue: Catalogue,
     vocabulary: LearnerVocabulary,
     now: int,
+    weights: NDArray[np.float32] | None = None,
 ) -> Items:
-    """Items as of `now`, from first meetings before it and embeddings `[I, dim]`."""
+    """Items as of `now`, from first meetings before it and embeddings `[I, dim]`; sources weigh alike unless told."""
     before = pairs.take(pairs.ts < now)
     everyone = np.arange(len(vocabulary) + 1, dtype=np.int32)
     return Items(
@@ -101,5 +111,6 @@ def items_at(
         following=transitions(before, num_items=len(catalogue)),
         together=together(before, num_items=len(catalogue)),
         memory=Histories.of(before, everyone).last(MEMORY),
+        weights=np.ones(len(SOURCES), np.float32) if weights is None else weights,
         embeddings=embeddings,
     )

@@ -11,7 +11,7 @@ from app.features.item_state import Items, items_at
 from app.models.configs import RankerConfig, TowersConfig
 from app.models.ranker import Ranker
 from app.models.timeline import Timeline
-from app.models.train_ranker import fit_ranker, ranking_set
+from app.models.train_ranker import fit_ranker, learn_weights, ranking_set
 from app.models.train_towers import OnEpoch, Towers, continue_towers, fit_towers
 
 MAX_VALIDATION = 5_000
@@ -59,11 +59,13 @@ def fit_system(
     on_step("ranking set")
     pairs = dataset.pairs
     then = items_at(pairs, early.item_embeddings, now=timeline.ranker_from, **vocabularies)
-    data = ranking_set(late, early.embed(late.learners), items=then, config=ranker)
+    embeddings = early.embed(late.learners)
+    weights = learn_weights(late, embeddings, items=then, seed=ranker.seed)
+    data = ranking_set(late, embeddings, items=then.weighing(weights), config=ranker)
     on_step("ranker")
     fitted = fit_ranker(data, embedding_dim=towers.embedding_dim, config=ranker)
     on_step("towers, latest events")
     everything = examples.take(now < timeline.holdout_from)
     final = continue_towers(early.model, everything, config=towers, **vocabularies)
-    items = items_at(pairs, final.item_embeddings, now=timeline.end, **vocabularies)
+    items = items_at(pairs, final.item_embeddings, now=timeline.end, weights=weights, **vocabularies)
     return FittedSystem(final, fitted.ranker, items, fitted.metrics)

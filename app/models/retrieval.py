@@ -12,13 +12,14 @@ from app.features.item_state import Items
 from app.features.neighbours import SparseScores, neighbour_scores
 from app.ports.vector_index import Neighbours
 
-QUOTA = {Source.TWO_TOWER: 100, Source.NEXT: 50, Source.TOGETHER: 50, Source.POPULAR: 50, Source.NEW: 10}
+QUOTA = {Source.TWO_TOWER: 100, Source.NEXT: 100, Source.TOGETHER: 100, Source.POPULAR: 50, Source.NEW: 10}
 """Candidates that a source may propose for a learner."""
 
-WEIGHT = {Source.TWO_TOWER: 1.0, Source.NEXT: 1.0, Source.TOGETHER: 1.0, Source.POPULAR: 0.4, Source.NEW: 0.2}
-"""Weight of a source in reciprocal rank fusion (Cormack et al., SIGIR 2009)."""
+SHARPNESS, LEAST_WEIGHT = 3, 0.05
+"""A source half as good as the best weighs an eighth; none weighs nothing, for some learners have no other."""
 
 FUSION_OFFSET = 20.0
+"""Of reciprocal rank fusion (Cormack et al., SIGIR 2009), smaller than customary: the first places matter here."""
 
 NEXT_FADING, LATELY_FADING = 0.6, 0.9
 """What a content counts for, of one place more recent: for what follows, and for what goes together."""
@@ -40,6 +41,37 @@ def merge_candidates(
 
     `nearest` `[B, n]` are the two-tower's; `exclude` `[B, E]` (padding -1) and the learner's history never come back.
     """
+    proposals, evidence = _ask(items, learners, nearest, exclude)
+    key, score, source = _fuse(proposals, items.weights)
+    return _cut(key, score, source, evidence=evidence, shape=(len(learners), limit))
+
+
+def source_weights(
+    items: Items, learners: Learners, nearest: Neighbours, content: NDArray[np.int32]
+) -> NDArray[np.float32]:
+    """What each source is worth, by how high it alone proposes what learners `[B]` met next, `content` `[B]`.
+
+    Its NDCG over the best source's, sharpened: reciprocal ranks of a poor source would crowd out a good one's.
+    `[len(SOURCES)]`, 1 for the best.
+    """
+    proposals, _ = _ask(items, learners, nearest, np.full((len(learners), 0), -1, np.int32))
+    wanted = np.arange(len(learners)) * np.int64(len(items)) + content
+    gain = np.zeros(len(SOURCES), np.float32)
+    for proposal in proposals:
+        hit = np.isin(proposal.key, wanted)
+        gain[SOURCES.index(proposal.source)] = (1 / np.log2(proposal.rank[hit] + 2)).sum()
+    best = gain.max(initial=0)
+    share = gain / best if best else np.ones_like(gain)
+    return np.maximum(share**SHARPNESS, LEAST_WEIGHT).astype(np.float32)
+
+
+Evidence = tuple[SparseScores, ...]
+
+
+def _ask(
+    items: Items, learners: Learners, nearest: Neighbours, exclude: NDArray[np.int32]
+) -> tuple[list[_Proposals], Evidence]:
+    """What every source proposes, and the item-to-item scores behind it."""
     num_items, size = len(items), len(learners)
     following = neighbour_scores(items.following, _lately(learners, NEXT_FADING, num_items))
     ever = neighbour_scores(items.together, _ever(items, learners))
@@ -53,8 +85,7 @@ def merge_candidates(
         Source.NEW: _keys(np.tile(items.standing.newest, (size, 1)), num_items),
     }
     proposals = [_propose(source, keys, barred, num_items) for source, keys in in_order.items()]
-    key, score, source = _fuse(proposals)
-    return _cut(key, score, source, evidence=(following, ever, lately), shape=(size, limit))
+    return proposals, (following, ever, lately)
 
 
 def _lately(learners: Learners, rate: float, num_items: int) -> sp.csr_matrix:
@@ -96,10 +127,12 @@ def _propose(source: Source, key: NDArray[np.int64], barred: NDArray[np.int64], 
     return _Proposals(source, key[kept], rank[kept])
 
 
-def _fuse(proposals: list[_Proposals]) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int8]]:
+def _fuse(
+    proposals: list[_Proposals], weights: NDArray[np.float32]
+) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int8]]:
     """Unique keys, their fused scores, and for each the source that gave most of it."""
     key = np.concatenate([p.key for p in proposals])
-    gain = np.concatenate([WEIGHT[p.source] / (FUSION_OFFSET + p.rank) for p in proposals])
+    gain = np.concatenate([weights[SOURCES.index(p.source)] / (FUSION_OFFSET + p.rank) for p in proposals])
     source = np.concatenate([np.full(len(p.key), SOURCES.index(p.source), np.int8) for p in proposals])
     order = np.lexsort((source, -gain, key))
     key, gain, source = key[order], gain[order], source[order]
@@ -113,7 +146,7 @@ def _cut(
     score: NDArray[np.float32],
     source: NDArray[np.int8],
     *,
-    evidence: tuple[SparseScores, ...],
+    evidence: Evidence,
     shape: tuple[int, int],
 ) -> Candidates:
     num_items = evidence[0].num_items

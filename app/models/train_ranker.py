@@ -12,15 +12,18 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupKFold
 
 from app.domain.learners import Learners
+from app.domain.slates import Source
 from app.features.examples import Examples
 from app.features.item_state import Items
 from app.features.ranking import DIRECTIONS, feature_names, plain_features, with_embeddings
 from app.models.configs import RankerConfig
 from app.models.nearest import nearest_items
 from app.models.ranker import Ranker
-from app.models.retrieval import merge_candidates
+from app.models.retrieval import QUOTA, merge_candidates, source_weights
 
 QUERY_BATCH = 512
+WEIGHING = 2_000
+"""Examples that the weights of the sources are learned from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,16 @@ class FittedRanker:
     importance: dict[str, float]  # share of the total gain by feature; embeddings summed
 
 
+def learn_weights(
+    examples: Examples, embeddings: NDArray[np.float32], *, items: Items, seed: int
+) -> NDArray[np.float32]:
+    """`source_weights` by at most WEIGHING of the examples; `embeddings` `[n, dim]` are their learners'."""
+    rows = _chosen(examples.learners.user_index, RankerConfig(max_queries=WEIGHING, seed=seed))
+    part = examples.take(rows)
+    nearest = nearest_items(embeddings[rows], items.embeddings, limit=QUOTA[Source.TWO_TOWER])
+    return source_weights(items, part.learners, nearest, part.content)
+
+
 def ranking_set(
     examples: Examples, embeddings: NDArray[np.float32], *, items: Items, config: RankerConfig
 ) -> RankingSet:
@@ -55,7 +68,7 @@ def ranking_set(
     `embeddings` `[n, dim]` are the learners', by towers that never saw these examples.
     """
     rng = np.random.default_rng(config.seed)
-    chosen = _chosen(examples.learners.user_index, config, rng)
+    chosen = _chosen(examples.learners.user_index, config)
     parts: list[tuple[NDArray[Any], ...]] = []
     found = 0
     met = _Met.of(examples, num_items=len(items))
@@ -104,9 +117,9 @@ class _Met:
         return np.where(there, self.value[at] / np.maximum(away + 1, 1), 0).astype(np.float32)
 
 
-def _chosen(user: NDArray[np.int32], config: RankerConfig, rng: np.random.Generator) -> NDArray[np.int64]:
+def _chosen(user: NDArray[np.int32], config: RankerConfig) -> NDArray[np.int64]:
     """Rows for lists, drawn at random, in order: a few of each learner, so that the busy do not speak for all."""
-    drawn = rng.permutation(len(user))
+    drawn = np.random.default_rng(config.seed).permutation(len(user))
     by_user = drawn[np.argsort(user[drawn], kind="stable")]
     number = np.arange(len(user)) - np.searchsorted(user[by_user], user[by_user], side="left")
     few = np.zeros(len(user), np.bool_)

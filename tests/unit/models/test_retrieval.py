@@ -1,13 +1,15 @@
 """Merging candidates: what is excluded stays out, nothing comes twice, learners do not mix."""
 
+import dataclasses
+
 import numpy as np
 
-from app.domain.slates import SOURCES, Source
+from app.domain.slates import EVIDENCE, SOURCES, Source
 from app.features.examples import take_learners
 from app.features.items import first_meetings
 from app.features.learners import learner_features, windows_at
 from app.models.nearest import nearest_items
-from app.models.retrieval import merge_candidates
+from app.models.retrieval import merge_candidates, source_weights
 from app.ports.vector_index import Neighbours
 from tests.unit.features.factory import catalogue_of, events_of, items_of, vocabulary_of
 
@@ -73,3 +75,31 @@ def test_a_learner_who_met_everything_gets_none() -> None:
     merged = merge_candidates(ITEMS, LEARNERS, NEAREST, exclude=everything, limit=10)
     assert (merged.index == -1).all()
     assert np.isneginf(merged.score).all()
+
+
+def test_a_source_weighs_by_how_high_it_alone_proposes_what_came_next() -> None:
+    content = np.array([row[np.isin(row, LEARNERS.history[i], invert=True)][0] for i, row in enumerate(NEAREST.index)])
+    weights = source_weights(ITEMS, LEARNERS, NEAREST, content.astype(np.int32))
+    assert weights[SOURCES.index(Source.TWO_TOWER)] == 1.0  # it named every one of them first
+    assert ((weights > 0) & (weights <= 1)).all()
+    assert (np.delete(weights, SOURCES.index(Source.TWO_TOWER)) < 1).all()
+
+
+def test_a_source_without_weight_gives_way_to_the_others() -> None:
+    only = np.zeros(len(SOURCES), np.float32)
+    only[SOURCES.index(Source.TWO_TOWER)] = 1
+    merged = merge_candidates(ITEMS.weighing(only), LEARNERS, NEAREST, exclude=NO_ONE, limit=5)
+    for row in range(10):
+        fresh = NEAREST.index[row][np.isin(NEAREST.index[row], LEARNERS.history[row], invert=True)]
+        assert merged.index[row].tolist() == fresh[:5].tolist()
+
+
+def test_what_the_release_remembers_speaks_beyond_the_recent_history() -> None:
+    history = LEARNERS.history.copy()
+    history[:, 1:] = -1
+    short = dataclasses.replace(LEARNERS, history=history)
+    remembered = merge_candidates(ITEMS, short, NEAREST, exclude=NO_ONE, limit=30)
+    nothing = dataclasses.replace(ITEMS, memory=ITEMS.memory.take(np.zeros(11, np.int32)))
+    forgotten = merge_candidates(nothing, short, NEAREST, exclude=NO_ONE, limit=30)
+    ever = EVIDENCE.index("together")
+    assert remembered.evidence[:, :, ever].sum() > forgotten.evidence[:, :, ever].sum()
