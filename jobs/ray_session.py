@@ -41,8 +41,9 @@ def ray_session(settings: Settings) -> Iterator[None]:
     _connect(settings)
     try:
         _frugal(DataContext.get_current())
-        for name in ("ray.data", "ray.train", "ray.tune"):
+        for name in ("ray.data", "ray.train"):
             logging.getLogger(name).setLevel(logging.ERROR)
+        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a sweep tells of its failed trials itself
         yield
     finally:
         if not _KEPT.get():

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ray import tune
@@ -53,7 +54,8 @@ class Watcher(tune.Callback):
         self._end(trial, "finished" if trial.last_result.get(FINISHED) else "stopped")
 
     def on_trial_error(self, *_: Any, trial: Any, **__: Any) -> None:
-        told = str(trial.get_error() or "").strip().splitlines() or ["it ended without a word"]
+        file = Path(trial.error_file) if trial.error_file else None  # here; in the storage it will be later
+        told = file.read_text().strip().splitlines() if file and file.exists() else ["it ended without a word"]
         self._end(trial, "failed", error=told[-1][:MAX_ERROR_LENGTH])
 
     def _end(self, trial: Any, state: Any, *, error: str = "") -> None:
