@@ -109,7 +109,8 @@ def train_loop(config: dict[str, Any]) -> None:
             config["messages"].say({"epoch": done + epoch, **metrics})
         _report(model, done + epoch, metrics, first=first)
 
-    left = task.config.model_copy(update={"num_epochs": max(1, task.config.num_epochs - done)})
+    planned = task.config.epochs_for(len(parts.early))
+    left = task.config.model_copy(update={"num_epochs": max(1, planned - done)})
     early = fit_towers(parts.early, parts.valid, **indices, config=left, on_epoch=on_epoch, model=model)
     with tempfile.TemporaryDirectory() as work:
         early.save(Path(work) / EARLY)  # all workers: a distributed model is saved together

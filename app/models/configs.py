@@ -28,8 +28,15 @@ class TowersConfig(BaseModel):
     batch_size: int = Field(default=512, ge=8, le=65_536)
     learning_rate: float = Field(default=2e-3, gt=0, le=1)
     num_epochs: int = Field(default=15, ge=1, le=1000)
+    max_examples: int = Field(
+        default=3_000_000, ge=1, description="examples over all epochs: much data is learned from in fewer of them"
+    )
     patience: int = Field(default=2, ge=1, description="epochs without better validation recall@100 before stopping")
     seed: int = 7
+
+    def epochs_for(self, num_examples: int) -> int:
+        """Most epochs of a training on so many examples."""
+        return min(self.num_epochs, max(1, -(-self.max_examples // max(num_examples, 1))))
 
 
 class RankerConfig(BaseModel):

@@ -78,7 +78,7 @@ def fit_towers(
     now = int(train.learners.now.max(initial=0))
     best, best_recall, waited = None, -1.0, 0
     dataset = _batches(train, config)
-    for epoch in range(config.num_epochs):
+    for epoch in range(config.epochs_for(len(train))):
         losses = model.fit(dataset, epochs=1, verbose=0)
         metrics = {"loss": float(losses.history["loss"][-1])}
         if len(valid):
