@@ -88,11 +88,12 @@ async def _ranking(
         faults.append(embeddings)
         embeddings = known.cached[rows]
     embedded = np.asarray(np.isfinite(embeddings).all(axis=1))
-    nearest, met = await _nearest(embeddings, embedded, stages=stages, budget=budget)
+    limit, exclude = budget.policy.num_candidates, known.exclude[rows]
+    wanted = limit + min(exclude.shape[1], limit)  # what was completed is near, and drops out
+    nearest, met = await _nearest(embeddings, embedded, limit=wanted, stages=stages, budget=budget)
     faults += met
     began = budget.clock()
-    limit = budget.policy.num_candidates
-    candidates = merge_candidates(release.items, learners, nearest, exclude=known.exclude[rows], limit=limit)
+    candidates = merge_candidates(release.items, learners, nearest, exclude=exclude, limit=limit)
     budget.spent("merge", began)
     scores, met = await _scores(learners, embeddings, candidates, embedded=embedded, stages=stages, budget=budget)
     return _Ranking(
@@ -105,9 +106,8 @@ async def _ranking(
 
 
 async def _nearest(
-    embeddings: NDArray[np.float32], embedded: NDArray[np.bool_], *, stages: Stages, budget: Budget
+    embeddings: NDArray[np.float32], embedded: NDArray[np.bool_], *, limit: int, stages: Stages, budget: Budget
 ) -> tuple[Neighbours, tuple[Fault, ...]]:
-    limit = budget.policy.num_candidates
     shape = (len(embeddings), limit)
     nearest = Neighbours(np.full(shape, -1, np.int32), np.full(shape, np.inf, np.float32))
     if not embedded.any():
