@@ -24,6 +24,7 @@ PROCESS_ENVIRONMENT = {
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # else `uv run` uploads the working directory
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_worker_niceness": "0",  # else 15: replicas and trainers would wait for everything else on the machine
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",  # alone it leaves worker nodes without a proxy: pair it with HAProxy
     "RAY_SERVE_ENABLE_HA_PROXY": "1",
     "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "5",
