@@ -11,7 +11,7 @@ from app.features.item_state import Items, items_at
 from app.models.configs import RankerConfig, TowersConfig
 from app.models.ranker import Ranker
 from app.models.timeline import Timeline
-from app.models.train_ranker import fit_ranker, learn_weights, ranking_set
+from app.models.train_ranker import fit_ranker, learn_weights, ranking_set, shuffled_auc
 from app.models.train_towers import OnEpoch, Towers, continue_towers, fit_towers
 
 MAX_VALIDATION = 5_000
@@ -24,6 +24,7 @@ class FittedSystem:
     ranker: Ranker
     items: Items  # as of the timeline's end
     metrics: dict[str, float]
+    importance: dict[str, float]  # of the ranker's features
 
 
 def all_examples(dataset: Dataset) -> Examples:
@@ -64,8 +65,10 @@ def fit_system(
     data = ranking_set(late, embeddings, items=then.weighing(weights), config=ranker)
     on_step("ranker")
     fitted = fit_ranker(data, embedding_dim=towers.embedding_dim, config=ranker)
+    on_step("ranker, labels shuffled")
+    leak = shuffled_auc(data, embedding_dim=towers.embedding_dim, config=ranker)
     on_step("towers, latest events")
     everything = examples.take(now < timeline.holdout_from)
     final = continue_towers(early.model, everything, config=towers, **vocabularies)
     items = items_at(pairs, final.item_embeddings, now=timeline.end, weights=weights, **vocabularies)
-    return FittedSystem(final, fitted.ranker, items, fitted.metrics)
+    return FittedSystem(final, fitted.ranker, items, fitted.metrics | {"auc_shuffled": leak}, fitted.importance)
