@@ -1,5 +1,6 @@
 """Train on a split folder and write ranked lists for its learners."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +39,10 @@ class Progress:
 
 
 def evaluate(folder: Path, *, items: Path | None, out: Path, spec: Spec, progress: Progress) -> dict[str, float]:
-    """Write `out` (Parquet: user_id, item_id, rank, score, source; DEPTH deep) and return training metrics."""
+    """Write `out` (Parquet: user_id, item_id, rank, candidate_rank, score, source; DEPTH deep).
+
+    Beside it, with suffix .json, training metrics, which are returned too, and the importance of the ranker's features.
+    """
     progress.on_step("reading")
     split = read_split(folder, items)
     examples = all_examples(split.dataset)
@@ -66,6 +70,9 @@ def evaluate(folder: Path, *, items: Path | None, out: Path, spec: Spec, progres
         for part in lists:
             writer.write_table(_rows(part, split, start))
             start += len(part.index)
+    out.with_suffix(".json").write_text(
+        json.dumps({"metrics": system.metrics, "importance": system.importance}, indent=1)
+    )
     return system.metrics
 
 
