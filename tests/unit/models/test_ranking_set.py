@@ -4,8 +4,9 @@ import numpy as np
 
 from app.features.examples import Examples, concat_examples, make_examples
 from app.features.items import first_meetings
+from app.features.ranking import DIRECTIONS, feature_names
 from app.models.configs import RankerConfig
-from app.models.train_ranker import fit_ranker, ranking_set
+from app.models.train_ranker import fit_ranker, ranking_set, shuffled_auc
 from tests.unit.features.factory import catalogue_of, events_of, items_of, vocabulary_of
 
 EVENTS = events_of(1500, num_users=40, num_items=60)
@@ -49,3 +50,26 @@ def test_scores_are_chances_and_both_objectives_train() -> None:
         assert scores.min() >= 0
         assert scores.max() <= 1
         assert abs(sum(fitted.importance.values()) - 1) < 1e-6
+
+
+def test_no_learner_asks_for_more_lists_than_allowed() -> None:
+    few = CONFIG.model_copy(update={"max_queries_of_learner": 2})
+    data = ranking_set(EXAMPLES, EMBEDDINGS, items=ITEMS, config=few)
+    lists, first = np.unique(data.query, return_index=True)
+    assert np.bincount(data.learner[first]).max() <= 2
+    assert len(lists) > 40
+
+
+def test_labels_in_random_order_teach_nothing() -> None:
+    data = ranking_set(EXAMPLES, EMBEDDINGS, items=ITEMS, config=CONFIG)
+    assert abs(shuffled_auc(data, embedding_dim=8, config=CONFIG) - 0.5) < 0.05
+
+
+def test_a_feature_that_speaks_for_a_candidate_never_speaks_against_it() -> None:
+    data = ranking_set(EXAMPLES, EMBEDDINGS, items=ITEMS, config=CONFIG)
+    ranker = fit_ranker(data, embedding_dim=8, config=CONFIG.model_copy(update={"num_trees": 40})).ranker
+    names = feature_names(8)
+    for name, direction in DIRECTIONS.items():
+        more = data.matrix.copy()
+        more[:, names.index(name)] += direction
+        assert (ranker.score_rows(more) >= ranker.score_rows(data.matrix) - 1e-6).all(), name
