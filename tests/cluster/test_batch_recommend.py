@@ -14,9 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from mlflow import MlflowClient
 
 from app.adapters.faiss_index import FaissIndex
-from app.adapters.mlflow_registry import MlflowRegistry
+from app.adapters.mlflow_registry import MODEL, MlflowRegistry
 from app.adapters.postgres.directory import PostgresLearnerDirectory
 from app.adapters.postgres.migrations import migrate
 from app.adapters.postgres.warehouse import PostgresWarehouse
@@ -84,6 +85,7 @@ def place(
         with one_ray_session():
             yield _settle(settings, tiny, load_release(trained.folder))
         connection.execute(f"DROP DATABASE {database} WITH (FORCE)".encode())
+    MlflowClient(mlflow_uri).delete_registered_model(MODEL)  # other tests' first release is the first again
 
 
 def _settle(settings: Settings, tiny: Tiny, release: Release) -> Place:
