@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 WINDOW = 64
 """Most recent raw events of a learner that features look at, in training and in serving alike."""
 
-HISTORY = 20
+HISTORY = 50
 """Distinct contents, most recent first, that remain of the window."""
 
 

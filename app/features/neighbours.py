@@ -10,13 +10,13 @@ from scipy import linalg
 from app.features.learners import EventArrays
 
 NEXT_WIDTH, TOGETHER_WIDTH = 50, 100
-"""Neighbours kept of a content: of a full model's positive weights the greatest hundred answer as well as all."""
+"""Neighbours kept of a content: the greatest hundred of a full model's weights, both signs, answer as well as all."""
 
 MAX_LINEAR = 8_192
 """Contents, the most met, that the linear model covers: its matrix is dense and inverted."""
 
 RIDGE = 4.0
-"""Regularisation of the linear model, in mean counts of a content."""
+"""Regularisation of the linear model: a content's is this times the root of its count times the mean root."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class NeighbourTable:
 
     offset: NDArray[np.int64]  # [I + 1]
     index: NDArray[np.int32]  # [offset[-1]] neighbours, of one content from `offset[i]` to `offset[i + 1]`
-    weight: NDArray[np.float32]  # [offset[-1]] > 0
+    weight: NDArray[np.float32]  # [offset[-1]] against one another where below 0
 
     def __len__(self) -> int:
         return len(self.offset) - 1
@@ -36,12 +36,12 @@ class NeighbourTable:
 
     @classmethod
     def of(cls, matrix: sp.csr_matrix, *, width: int) -> "NeighbourTable":
-        """The `width` greatest entries of each row; zeros do not count."""
+        """The `width` entries of each row that are furthest from 0."""
         matrix.eliminate_zeros()
         offset = np.asarray(matrix.indptr, np.int64)
         row = np.repeat(np.arange(len(offset) - 1), np.diff(offset))
         index, weight = np.asarray(matrix.indices, np.int32), np.asarray(matrix.data, np.float32)
-        order = np.lexsort((index, -weight, row))
+        order = np.lexsort((index, -np.abs(weight), row))
         row = row[order]
         kept = np.arange(len(row)) - offset[row] < width
         order, row = order[kept], row[kept]
@@ -87,10 +87,15 @@ def together(pairs: EventArrays, *, num_items: int) -> NeighbourTable:
 
 
 def _linear(met: sp.csr_matrix) -> NDArray[np.float32]:
-    """Weights `[n, n]` of the ridge regression of each column on all others, in closed form; zero diagonal."""
+    """Weights `[n, n]` of the ridge regression of each column on all others, in closed form; zero diagonal.
+
+    The ridge grows with the root of a content's count: between one for all, which holds the rare ones back, and one
+    in proportion, which is that of a denoising autoencoder (Steck, Autoencoders that don't overfit, NeurIPS 2020).
+    """
     gram = np.asarray((met.T @ met).todense(), np.float32, order="F")
     diagonal = np.diag_indices_from(gram)
-    gram[diagonal] += RIDGE * float(gram[diagonal].mean())
+    root = np.sqrt(gram[diagonal])
+    gram[diagonal] += RIDGE * root.mean() * root
     inverse = np.asarray(linalg.inv(gram, overwrite_a=True, assume_a="pos"), np.float32)
     weights = -inverse / np.diag(inverse)
     weights[diagonal] = 0
@@ -98,11 +103,11 @@ def _linear(met: sp.csr_matrix) -> NDArray[np.float32]:
 
 
 def _spread(weights: NDArray[np.float32], head: NDArray[np.int64], num_items: int) -> sp.csr_matrix:
-    """The greatest positive entries of each row of the dense block, at their places in the catalogue."""
+    """The greatest entries of each row of the dense block, either sign, at their places in the catalogue."""
     width = min(TOGETHER_WIDTH, len(head))
-    column = np.argpartition(-weights, width - 1, axis=1)[:, :width]
+    column = np.argpartition(-np.abs(weights), width - 1, axis=1)[:, :width]
     value = np.take_along_axis(weights, column, 1)
-    row, place = np.nonzero(value > 0)
+    row, place = np.nonzero(value)
     at = (head[row], head[column[row, place]])
     return sp.csr_matrix((value[row, place], at), (num_items, num_items), dtype=np.float32)
 
@@ -142,14 +147,16 @@ class SparseScores:
         return SparseScores(self.key[kept], self.value[kept], self.num_items)
 
     def best(self, num_learners: int, limit: int) -> NDArray[np.int64]:
-        """Keys of each learner's `limit` best contents, learner by learner, best first; ties by content."""
-        start = np.searchsorted(self.key, np.arange(num_learners + 1) * np.int64(self.num_items))
+        """Keys of each learner's `limit` best contents that something speaks for; best first; ties by content."""
+        good = self.value > 0
+        key, value = self.key[good], self.value[good]
+        start = np.searchsorted(key, np.arange(num_learners + 1) * np.int64(self.num_items))
         size = np.diff(start)
         width = int(size.max(initial=0))
         column = np.arange(width)
         there = column < size[:, None]
         padded = np.full(there.shape, -np.inf, np.float32)
-        padded[there] = self.value
+        padded[there] = value
         if width > limit:
             chosen = np.sort(np.argpartition(-padded, limit - 1, axis=1)[:, :limit], axis=1)
             padded = np.take_along_axis(padded, chosen, 1)
@@ -157,7 +164,7 @@ class SparseScores:
             chosen = np.broadcast_to(column, there.shape)
         order = np.argsort(-padded, axis=1, kind="stable")
         at = start[:-1, None] + np.take_along_axis(chosen, order, 1)
-        return self.key[at[np.isfinite(np.take_along_axis(padded, order, 1))]]
+        return key[at[np.isfinite(np.take_along_axis(padded, order, 1))]]
 
 
 def neighbour_scores(table: NeighbourTable, weights: sp.csr_matrix) -> SparseScores:

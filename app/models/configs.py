@@ -16,7 +16,10 @@ class TowersConfig(BaseModel):
     user_dim: int = Field(default=32, ge=4, le=512)
     dropout: float = Field(default=0.1, ge=0, lt=1)
     user_id_dropout: float = Field(
-        default=0.5, ge=0, lt=1, description="share of examples that train without the learner's id"
+        default=0.9, ge=0, lt=1, description="share of examples that train without the learner's id"
+    )
+    history_dropout: float = Field(
+        default=0.3, ge=0, lt=1, description="share of the history that an example trains without"
     )
     content_id_dropout: float = Field(
         default=0.1, ge=0, lt=1, description="the same for contents: trains the unseen content"
@@ -59,7 +62,7 @@ class RankerConfig(BaseModel):
     )
     early_stopping: int = Field(default=15, ge=1, description="rounds without a better validation AUC before stopping")
     num_folds: int = Field(default=5, ge=2, le=20, description="cross-validation, grouped by learner")
-    max_queries: int = Field(default=4_000, ge=100, description="lists in the training set, drawn at random")
+    max_queries: int = Field(default=8_000, ge=100, description="lists in the training set, drawn at random")
     max_queries_of_learner: int = Field(default=20, ge=1, description="of these, of one learner")
     num_candidates: int = Field(default=100, ge=10, le=1000)
     num_negatives: int = Field(default=30, ge=1, description="per list, drawn from the candidates really retrieved")

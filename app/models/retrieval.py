@@ -15,8 +15,9 @@ from app.ports.vector_index import Neighbours
 QUOTA = {Source.TWO_TOWER: 100, Source.NEXT: 100, Source.TOGETHER: 100, Source.POPULAR: 50, Source.NEW: 10}
 """Candidates that a source may propose for a learner."""
 
-SHARPNESS, LEAST_WEIGHT = 3, 0.05
-"""A source half as good as the best weighs an eighth; none weighs nothing, for some learners have no other."""
+SHARPNESS, LEAST_WEIGHT = 3, 0.2
+"""A source with four fifths of the best's quality weighs half as much; none weighs little, for some learners have no
+other: the examples are mostly of learners in the middle of a session."""
 
 FUSION_OFFSET = 20.0
 """Of reciprocal rank fusion (Cormack et al., SIGIR 2009), smaller than customary: the first places matter here."""

@@ -49,10 +49,13 @@ class UserTower(tf.keras.Model):
         self._out = tf.keras.layers.Dense(config.embedding_dim)
         self._dropout = tf.keras.layers.Dropout(config.dropout)
         self._user_id_dropout = config.user_id_dropout
+        self._history_dropout = config.history_dropout
 
     def call(self, inputs: Tensors, training: bool = False) -> tf.Tensor:
         vectors = self._contents(inputs["history"] + 1)  # [B, H, id_dim]
         there = tf.cast(inputs["history"] >= 0, tf.float32)
+        if training:  # a learner is known by any part of what they met: Liang et al., WWW 2018
+            there *= tf.cast(tf.random.uniform(tf.shape(there)) >= self._history_dropout, tf.float32)
         age = tf.math.log1p(inputs["history_age_s"] / DAY_S)
         logits = self._place + self._decay[0] * age + self._decay[1] * inputs["history_strength"]
         weight = tf.nn.softmax(tf.where(there > 0, logits, -1e9), axis=1) * there
@@ -169,8 +172,18 @@ class TwoTower(tfrs.Model):
 
     def _no_positives(self, inputs: Tensors, candidates: tf.Tensor, batch: tf.Tensor) -> tf.Tensor:
         """`[B, B + n]`: false where the candidate is another positive of the learner: in the history or the batch."""
-        met = tf.reduce_any(inputs["history"][:, :, None] == candidates[None, None, :], axis=1)
+        met = self._in_history(inputs["history"], candidates, batch)
         same = (inputs["user_index"][:, None] == inputs["user_index"][None, :]) & (inputs["user_index"] > 0)[:, None]
         other = tf.pad(same & ~tf.eye(batch, dtype=tf.bool), [[0, 0], [0, tf.shape(candidates)[0] - batch]])
         own = tf.eye(batch, tf.shape(candidates)[0], dtype=tf.bool)
         return own | ~(met | other)
+
+    def _in_history(self, history: tf.Tensor, candidates: tf.Tensor, batch: tf.Tensor) -> tf.Tensor:
+        """`[B, n]` bool, by one cell for each learner and distinct candidate: not all pairs of content and content."""
+        distinct, column = tf.unique(candidates)
+        width = tf.size(distinct)  # the column of padding and of what is no candidate
+        columns = tf.fill([tf.shape(self._frequency)[0] + 1], width)
+        columns = tf.tensor_scatter_nd_update(columns, distinct[:, None] + 1, tf.range(width))
+        cell = tf.range(batch)[:, None] * (width + 1) + tf.gather(columns, history + 1)
+        met = tf.math.unsorted_segment_max(tf.ones_like(cell), cell, batch * (width + 1))
+        return tf.gather(tf.reshape(met, [batch, width + 1]), column, axis=1) > 0

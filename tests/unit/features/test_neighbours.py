@@ -40,15 +40,16 @@ def test_the_linear_model_is_the_ridge_regression_of_each_content_on_the_others(
     pairs = events.take(first_meetings(events))
     met = np.zeros((61, 12))
     met[pairs.user, pairs.content] = 1
-    ridge = neighbours.RIDGE * met.sum(0).mean()
+    root = np.sqrt(met.sum(0))
+    ridge = neighbours.RIDGE * root.mean() * root
 
     table = dense(together(pairs, num_items=12))
 
     for content in range(12):
         others = np.delete(np.arange(12), content)
-        gram = met[:, others].T @ met[:, others] + ridge * np.eye(11)
+        gram = met[:, others].T @ met[:, others] + np.diag(ridge[others])
         solved = np.linalg.solve(gram, met[:, others].T @ met[:, content])
-        np.testing.assert_allclose(table[others, content], np.maximum(solved, 0), atol=1e-5)
+        np.testing.assert_allclose(table[others, content], solved, atol=1e-5)
         assert table[content, content] == 0
 
 
@@ -65,10 +66,15 @@ def test_contents_beyond_the_linear_model_have_cosines(monkeypatch: pytest.Monke
     assert not table[3].any()
 
 
-def test_only_the_greatest_of_a_row_are_kept() -> None:
-    matrix = sp.csr_matrix(np.array([[0, 3, 1, 2], [0, 0, 0, 0], [5, 0, 0, 4], [1, 1, 1, 0]], np.float32))
+def test_only_the_greatest_of_a_row_are_kept_of_either_sign() -> None:
+    matrix = sp.csr_matrix(np.array([[0, 3, 1, -2], [0, 0, 0, 0], [5, 0, 0, 4], [1, 1, 1, 0]], np.float32))
     table = NeighbourTable.of(matrix, width=2)
-    assert dense(table).tolist() == [[0, 3, 0, 2], [0, 0, 0, 0], [5, 0, 0, 4], [1, 1, 0, 0]]
+    assert dense(table).tolist() == [[0, 3, 0, -2], [0, 0, 0, 0], [5, 0, 0, 4], [1, 1, 0, 0]]
+
+
+def test_what_something_speaks_against_is_never_among_the_best() -> None:
+    scores = neighbours.SparseScores(np.array([0, 1, 2, 6]), np.array([0.5, -1.0, 2.0, -0.1], np.float32), 4)
+    assert scores.best(2, 3).tolist() == [2, 0]
 
 
 def test_scores_equal_the_dense_product() -> None:
