@@ -30,7 +30,7 @@ from app.features.items import Popularity, as_share
 from app.features.ranking import FEATURE_SCHEMA
 from app.settings import Settings
 from jobs import snapshots, stores
-from jobs.artefacts import FEATURES, Plan, earlier, plan
+from jobs.artefacts import FEATURES, earlier, plan
 from jobs.event_files import EVENTS
 from jobs.feature_parts import Indices, Part
 from jobs.job import JobResult, JobSpec
@@ -70,7 +70,7 @@ def run(spec: Spec, settings: Settings) -> JobResult:
         return found.result(reused=True)
     with tracked(settings, FEATURES.job, params=planned.spec, tags=planned.inputs) as track:
         with ray_session(settings):
-            items = _build(store, planned, source, num_partitions=spec.num_partitions)
+            items = build(store, planned.folder, source, num_partitions=spec.num_partitions)
         metrics = _sizes(store, planned.folder, source.indices)
         track.metrics(metrics)
         if not metrics["num_examples"]:
@@ -101,14 +101,14 @@ def _source(store: ObjectStore, settings: Settings) -> Source:
     return Source(Indices(Catalogue.build(contents), LearnerVocabulary.build(users)), sorted(files), inputs)
 
 
-def _build(store: ObjectStore, planned: Plan, source: Source, *, num_partitions: int) -> pa.Table:
-    """Write everything but the manifest; ITEM_AGGREGATES."""
-    _save_indices(store, planned.folder, source.indices)
+def build(store: ObjectStore, folder: str, source: Source, *, num_partitions: int = 0) -> pa.Table:
+    """Write everything but the manifest to `folder`; ITEM_AGGREGATES."""
+    _save_indices(store, folder, source.indices)
     paths = [store.path(f"{EVENTS}/{name}") for name in source.files]
     num_events, last = _span(store, paths)
     num_reads = max(2, -(-num_events // EVENTS_A_READ))
     num_parts = num_partitions or max(2, -(-num_events // EVENTS_A_PART))
-    part = Part(store.uri_root, planned.folder, last + 1, Shared(source.indices))
+    part = Part(store.uri_root, folder, last + 1, Shared(source.indices))
     events = ray.data.read_parquet(
         paths, filesystem=store.filesystem, columns=COLUMNS, partitioning=None, override_num_blocks=num_reads
     )
@@ -118,7 +118,7 @@ def _build(store: ObjectStore, planned: Plan, source: Source, *, num_partitions:
         .map_batches(part.write, batch_format="pyarrow", batch_size=None)
     )
     items = _add_up(counts, source.indices.catalogue, num_parts=num_parts)
-    pq.write_table(items, store.path(f"{planned.folder}/{snapshots.ITEMS}"), filesystem=store.filesystem)
+    pq.write_table(items, store.path(f"{folder}/{snapshots.ITEMS}"), filesystem=store.filesystem)
     return items
 
 

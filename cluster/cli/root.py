@@ -20,6 +20,7 @@ COMMANDS = {
     "release": ("cluster.cli.releases:release_app", "List, promote and roll back releases."),
     "evaluate": ("cluster.cli.evaluate:evaluate_app", "Measure recommenders on a temporal hold-out."),
     "tune": ("cluster.cli.tune:tune", "Search hyperparameters on the cluster; write the best spec and a report."),
+    "bench": ("cluster.cli.bench:bench_app", "Time our ways against named rivals, on this machine."),
     "token": ("cluster.cli.client:token", "Sign a development token for the HTTP interface."),
     "recommend": ("cluster.cli.client:recommend", "Ask the running stack for one learner's recommendations."),
 }
