@@ -15,9 +15,8 @@ from app.ports.vector_index import Neighbours
 QUOTA = {Source.TWO_TOWER: 100, Source.NEXT: 100, Source.TOGETHER: 100, Source.POPULAR: 50, Source.NEW: 10}
 """Candidates that a source may propose for a learner."""
 
-SHARPNESS, LEAST_WEIGHT = 3, 0.2
-"""A source with four fifths of the best's quality weighs half as much; none weighs little, for some learners have no
-other: the examples are mostly of learners in the middle of a session."""
+LEVELS, ROUNDS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0, 1.5), 2
+"""Weights of a source that are tried beside the others', and how often all are gone through."""
 
 FUSION_OFFSET = 20.0
 """Of reciprocal rank fusion (Cormack et al., SIGIR 2009), smaller than customary: the first places matter here."""
@@ -50,20 +49,36 @@ def merge_candidates(
 def source_weights(
     items: Items, learners: Learners, nearest: Neighbours, content: NDArray[np.int32]
 ) -> NDArray[np.float32]:
-    """What each source is worth, by how high it alone proposes what learners `[B]` met next, `content` `[B]`.
+    """What each source counts for when the fused lists rank best what learners `[B]` met next, `content` `[B]`.
 
-    Its NDCG over the best source's, sharpened: reciprocal ranks of a poor source would crowd out a good one's.
-    `[len(SOURCES)]`, 1 for the best.
+    By coordinate ascent on NDCG, from the cube of each source's own: a poor source's reciprocal ranks would crowd out
+    a good one's. `[len(SOURCES)]`, 1 for the greatest.
     """
     proposals, _ = _ask(items, learners, nearest, np.full((len(learners), 0), -1, np.int32))
-    wanted = np.arange(len(learners)) * np.int64(len(items)) + content
-    gain = np.zeros(len(SOURCES), np.float32)
-    for proposal in proposals:
-        hit = np.isin(proposal.key, wanted)
-        gain[SOURCES.index(proposal.source)] = (1 / np.log2(proposal.rank[hit] + 2)).sum()
-    best = gain.max(initial=0)
-    share = gain / best if best else np.ones_like(gain)
-    return np.maximum(share**SHARPNESS, LEAST_WEIGHT).astype(np.float32)
+    key, at = np.unique(np.concatenate([p.key for p in proposals]), return_inverse=True)
+    gain = np.zeros((len(key), len(SOURCES)), np.float32)
+    for proposal, part in zip(proposals, np.split(at, np.cumsum([len(p.key) for p in proposals])[:-1]), strict=True):
+        gain[part, SOURCES.index(proposal.source)] = 1 / (FUSION_OFFSET + proposal.rank)
+    row = key // len(items)
+    met = np.flatnonzero(np.isin(key, np.arange(len(learners)) * np.int64(len(items)) + content))
+
+    def quality(weights: NDArray[np.float32]) -> float:
+        score = gain @ weights
+        bar = np.full(len(learners), np.inf, np.float32)
+        bar[row[met]] = score[met]
+        rank = np.bincount(row[score > bar[row]], minlength=len(learners))[row[met]]
+        return float((1 / np.log2(rank + 2))[score[met] > 0].sum())
+
+    alone = np.array([quality(weights) for weights in np.eye(len(SOURCES), dtype=np.float32)])
+    weights = np.maximum((alone / max(alone.max(), 1e-9)) ** 3, LEVELS[0]).astype(np.float32)
+    best = quality(weights)
+    for source in np.tile(np.argsort(-alone), ROUNDS):
+        for level in LEVELS:
+            tried = weights.copy()
+            tried[source] = level
+            if (found := quality(tried)) > best:
+                best, weights = found, tried
+    return weights / weights.max()
 
 
 Evidence = tuple[SparseScores, ...]

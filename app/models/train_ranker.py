@@ -25,6 +25,10 @@ QUERY_BATCH = 512
 WEIGHING = 2_000
 """Examples that the weights of the sources are learned from."""
 
+RETURN_S, LEAST_WEIGHT = 86_400, 0.2
+"""Over more than a day learners come back, and then what is popular and new counts for more than within the sessions
+that most examples are of: no source weighs less than this."""
+
 
 @dataclass(frozen=True, slots=True)
 class RankingSet:
@@ -50,11 +54,16 @@ class FittedRanker:
 def learn_weights(
     examples: Examples, embeddings: NDArray[np.float32], *, items: Items, seed: int
 ) -> NDArray[np.float32]:
-    """`source_weights` by at most WEIGHING of the examples; `embeddings` `[n, dim]` are their learners'."""
+    """`source_weights` of at most WEIGHING of the examples, LEAST_WEIGHT where it holds.
+
+    `embeddings` `[n, dim]` are the examples' learners'.
+    """
     rows = _chosen(examples.learners.user_index, RankerConfig(max_queries=WEIGHING, seed=seed))
     part = examples.take(rows)
     nearest = nearest_items(embeddings[rows], items.embeddings, limit=QUOTA[Source.TWO_TOWER])
-    return source_weights(items, part.learners, nearest, part.content)
+    weights = source_weights(items, part.learners, nearest, part.content)
+    lasts = np.ptp(examples.learners.now) > RETURN_S if len(examples) else False
+    return np.maximum(weights, LEAST_WEIGHT).astype(np.float32) if lasts else weights
 
 
 def ranking_set(

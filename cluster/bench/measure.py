@@ -1,7 +1,6 @@
 """A command as a process of its own: how long it took, and how much memory it and its children held."""
 
 import json
-import os
 import platform
 import subprocess
 import sys
@@ -14,7 +13,6 @@ from typing import Any
 import psutil
 
 from app.errors import LearnrecError
-from app.settings import prepare_process
 
 SAMPLE_S = 0.25
 
@@ -36,7 +34,6 @@ def measure(module: str, *arguments: str, log: Path) -> Measured:
             [sys.executable, "-m", module, *arguments],
             stdout=subprocess.PIPE,
             stderr=stream,
-            env=prepare_process(dict(os.environ)),
         )
         try:
             while child.poll() is None:

@@ -77,7 +77,7 @@ def test_a_learner_who_met_everything_gets_none() -> None:
     assert np.isneginf(merged.score).all()
 
 
-def test_a_source_weighs_by_how_high_it_alone_proposes_what_came_next() -> None:
+def test_a_source_that_names_what_came_next_outweighs_the_others() -> None:
     content = np.array([row[np.isin(row, LEARNERS.history[i], invert=True)][0] for i, row in enumerate(NEAREST.index)])
     weights = source_weights(ITEMS, LEARNERS, NEAREST, content.astype(np.int32))
     assert weights[SOURCES.index(Source.TWO_TOWER)] == 1.0  # it named every one of them first
