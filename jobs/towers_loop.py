@@ -8,20 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import ray.train
 
 from app.adapters.object_store import ObjectStore
 from app.features.dataset import Dataset
 from app.features.examples import Examples
 from app.models.configs import TowersConfig
+from app.models.stopping import Stopping
 from app.models.timeline import Timeline
-from app.models.user_tower import user_inputs
 from jobs.messages import Messages
 from jobs.snapshots import Snapshot
+from jobs.towers_checkpoint import load_checkpoint, save_checkpoint
 
 EARLY, FINAL, TIMELINE, METRICS = "early", "final", "timeline.json", "metrics.json"
-WEIGHTS = "weights.npz"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,16 +101,23 @@ def train_loop(config: dict[str, Any]) -> None:
     indices = {"catalogue": dataset.catalogue, "vocabulary": dataset.vocabulary}
     with strategy.scope() if strategy else nullcontext():
         model = build_model(**indices, content=parts.early.content, config=task.config)
-    done = _resume(model, parts.early)
+    stopping = Stopping(task.config.patience)
+    if checkpoint := ray.train.get_checkpoint():
+        with checkpoint.as_directory() as folder:
+            load_checkpoint(Path(folder), model, stopping, few=parts.early)
 
     def on_epoch(epoch: int, metrics: dict[str, float]) -> None:
         if first:
-            config["messages"].say({"epoch": done + epoch, **metrics})
-        _report(model, done + epoch, metrics, first=first)
+            config["messages"].say({"epoch": epoch, **metrics})
+        with tempfile.TemporaryDirectory() as folder:
+            if first:
+                save_checkpoint(Path(folder), model, stopping)
+            checkpoint = ray.train.Checkpoint.from_directory(folder) if first else None
+            ray.train.report({"epoch": epoch, **metrics}, checkpoint=checkpoint)
 
-    planned = task.config.epochs_for(len(parts.early))
-    left = task.config.model_copy(update={"num_epochs": max(1, planned - done)})
-    early = fit_towers(parts.early, parts.valid, **indices, config=left, on_epoch=on_epoch, model=model)
+    early = fit_towers(
+        parts.early, parts.valid, **indices, config=task.config, on_epoch=on_epoch, model=model, stopping=stopping
+    )
     with tempfile.TemporaryDirectory() as work:
         early.save(Path(work) / EARLY)  # all workers: a distributed model is saved together
         recall = _validation_recall(early, parts.valid)
@@ -140,28 +146,3 @@ def _verdict(towers: Any, dataset: Dataset, timeline: Timeline) -> dict[str, flo
     ranked = top(towers.embed(held.learners) @ towers.item_embeddings.T, held.histories, limit=DEPTH)
     values = list_metrics(ranked, held.relevant)
     return {name: float(values[name].mean()) for name in ("ndcg@10", "recall@10", "recall@100")}
-
-
-def _report(model: Any, epoch: int, metrics: dict[str, float], *, first: bool) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        checkpoint = None
-        if first:
-            arrays = {f"w{i:03d}": weight for i, weight in enumerate(model.get_weights())}
-            np.savez(Path(folder) / WEIGHTS, epoch=np.int64(epoch), **arrays)
-            checkpoint = ray.train.Checkpoint.from_directory(folder)
-        ray.train.report({"epoch": epoch, **metrics}, checkpoint=checkpoint)
-
-
-def _resume(model: Any, examples: Examples) -> int:
-    """Take the weights of the last checkpoint, if there is one; how many epochs are behind."""
-    checkpoint = ray.train.get_checkpoint()
-    if checkpoint is None:
-        return 0
-    import tensorflow as tf
-
-    few = examples.take(np.arange(min(8, len(examples))))
-    inputs = {**user_inputs(few.learners), "content": few.content, "strength": few.strength, "now": few.learners.now}
-    model.compute_loss({name: tf.constant(array) for name, array in inputs.items()})  # makes the variables
-    with checkpoint.as_directory() as folder, np.load(Path(folder) / WEIGHTS) as saved:
-        model.set_weights([saved[name] for name in sorted(saved.files) if name != "epoch"])
-        return int(saved["epoch"]) + 1

@@ -17,6 +17,7 @@ from app.domain.learners import Learners
 from app.features.catalogue import Catalogue, LearnerVocabulary
 from app.features.examples import Examples, take_learners
 from app.models.configs import TowersConfig
+from app.models.stopping import Stopping
 from app.models.two_tower import TwoTower
 from app.models.user_tower import TOWER_FOLDER, USER_INPUTS, user_inputs
 
@@ -67,33 +68,30 @@ def fit_towers(
     config: TowersConfig,
     on_epoch: OnEpoch | None = None,
     model: TwoTower | None = None,
+    stopping: Stopping | None = None,
 ) -> Towers:
     """Train until validation recall@100 no longer rises; the best epoch's weights are kept.
 
-    `valid` may be empty: then all epochs run. `model` continues a training. `on_epoch(epoch, metrics)` follows it.
+    `valid` may be empty: then all epochs run. `model` continues a training, with `stopping` from where it was.
+    `on_epoch(epoch, metrics)` follows it, when `stopping` has taken note of the epoch.
     """
     tf.keras.utils.set_random_seed(config.seed)
     model = model or build_model(catalogue, vocabulary, content=train.content, config=config)
     known = np.bincount(train.content, minlength=len(catalogue)) > 0
     now = int(train.learners.now.max(initial=0))
-    best, best_recall, waited = None, -1.0, 0
+    stopping = stopping or Stopping(config.patience)
     dataset = _batches(train, config)
-    for epoch in range(config.epochs_for(len(train))):
+    while not stopping.over(config.epochs_for(len(train))):
         losses = model.fit(dataset, epochs=1, verbose=0)
         metrics = {"loss": float(losses.history["loss"][-1])}
         if len(valid):
             items = embed_items(model, known=known, now=now)
             metrics["recall@100"] = validation_recall(embed_learners(model, valid.learners), items, valid)
+        stopping.after(metrics.get("recall@100"), model.get_weights())
         if on_epoch:
-            on_epoch(epoch, metrics)
-        if len(valid) and metrics["recall@100"] <= best_recall:
-            waited += 1
-            if waited >= config.patience:
-                break
-        else:
-            best, best_recall, waited = model.get_weights(), metrics.get("recall@100", 0.0), 0
-    if best is not None:
-        model.set_weights(best)
+            on_epoch(stopping.epoch - 1, metrics)
+    if stopping.best:
+        model.set_weights(stopping.best)
     return Towers(model, embed_items(model, known=known, now=now))
 
 
