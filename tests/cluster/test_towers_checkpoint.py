@@ -27,7 +27,8 @@ def test_a_fresh_model_goes_on_from_the_checkpoint(tmp_path: Path) -> None:
     fresh, resumed = build_model(**indices, content=examples.content, config=CONFIG), Stopping(CONFIG.patience)
     load_checkpoint(tmp_path, fresh, resumed, few=examples)
 
-    assert fresh.optimizer and trained.optimizer
+    assert fresh.optimizer
+    assert trained.optimizer
     for mine, theirs in ((fresh, trained), (fresh.optimizer, trained.optimizer)):
         for left, right in zip(mine.get_weights(), theirs.get_weights(), strict=True):
             np.testing.assert_array_equal(left, right)
