@@ -115,9 +115,8 @@ def train_loop(config: dict[str, Any]) -> None:
             checkpoint = ray.train.Checkpoint.from_directory(folder) if first else None
             ray.train.report({"epoch": epoch, **metrics}, checkpoint=checkpoint)
 
-    early = fit_towers(
-        parts.early, parts.valid, **indices, config=task.config, on_epoch=on_epoch, model=model, stopping=stopping
-    )
+    watch = {"on_epoch": on_epoch, "model": model, "stopping": stopping}
+    early = fit_towers(parts.early, parts.valid, **indices, config=task.config, **watch)
     with tempfile.TemporaryDirectory() as work:
         early.save(Path(work) / EARLY)  # all workers: a distributed model is saved together
         recall = _validation_recall(early, parts.valid)

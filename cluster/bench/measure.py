@@ -14,7 +14,7 @@ import psutil
 
 from app.errors import LearnrecError
 
-SAMPLE_S = 0.25
+SAMPLE_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,8 @@ def _held(process: psutil.Popen) -> float:
     with suppress(psutil.Error):
         for member in (process, *process.children(recursive=True)):
             with suppress(psutil.Error):
-                total += member.memory_full_info().pss
+                seen = member.memory_full_info()
+                total += getattr(seen, "pss", 0) or seen.rss  # not every kernel tells the proportional size
     return float(total)
 
 
