@@ -6,7 +6,7 @@ import tempfile
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray.train
 
@@ -19,6 +19,9 @@ from app.models.timeline import Timeline
 from jobs.messages import Messages
 from jobs.snapshots import Snapshot
 from jobs.towers_checkpoint import load_checkpoint, save_checkpoint
+
+if TYPE_CHECKING:
+    from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
 EARLY, FINAL, TIMELINE, METRICS = "early", "final", "timeline.json", "metrics.json"
 
@@ -67,11 +70,10 @@ class Parts:
 def train_towers(task: TowersTask, messages: Messages) -> None:
     """Run the trainer and wait for it: a task of the cluster."""
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
-    from ray.train.tensorflow import TensorflowTrainer  # imports TensorFlow
 
     store = task.store()
     storage, _, name = task.attempts.rpartition("/")
-    TensorflowTrainer(
+    _trainer(task.num_workers)(
         train_loop,
         train_loop_config={"task": task, "messages": messages},
         scaling_config=ScalingConfig(num_workers=task.num_workers),
@@ -85,13 +87,23 @@ def train_towers(task: TowersTask, messages: Messages) -> None:
     ).fit()
 
 
+def _trainer(num_workers: int) -> type["DataParallelTrainer"]:
+    """Several workers need TensorFlow's cluster; one is spared its import here and in the controller, 12 s each."""
+    if num_workers > 1:
+        from ray.train.tensorflow import TensorflowTrainer
+
+        return TensorflowTrainer
+    from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
+
+    return DataParallelTrainer
+
+
 def train_loop(config: dict[str, Any]) -> None:
     """Early towers, then final ones, on every worker; the first writes them and their metrics. Reports every epoch."""
     import tensorflow as tf
 
     task: TowersTask = config["task"]
-    tf.config.threading.set_intra_op_parallelism_threads(max(1, (os.cpu_count() or 1) // task.num_workers))
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+    use_threads(max(1, (os.cpu_count() or 1) // task.num_workers))
     strategy = tf.distribute.MultiWorkerMirroredStrategy() if task.num_workers > 1 else None
     from app.models.train_towers import build_model, continue_towers, fit_towers
 
@@ -127,6 +139,14 @@ def train_loop(config: dict[str, Any]) -> None:
             metrics = {"validation_recall@100": recall, **_verdict(final, dataset, parts.timeline)}
             (Path(work) / METRICS).write_text(json.dumps({**metrics, "num_examples": float(len(parts.known))}))
             task.store().upload(Path(work), task.folder)
+
+
+def use_threads(number: int) -> None:
+    """Within an operator and among operators: many have no threads within. Before TensorFlow computes anything."""
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(number)
+    tf.config.threading.set_inter_op_parallelism_threads(number)
 
 
 def _validation_recall(towers: Any, valid: Examples) -> float:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-WINDOW = 64
+WINDOW = 128
 """Most recent raw events of a learner that features look at, in training and in serving alike."""
 
-HISTORY = 50
+HISTORY = 100
 """Distinct contents, most recent first, that remain of the window."""
 
 

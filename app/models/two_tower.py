@@ -15,9 +15,9 @@ import tensorflow_recommenders as tfrs
 from numpy.typing import NDArray
 
 from app.domain.contents import CONTENT_TYPES
-from app.domain.learners import HISTORY
 from app.features.catalogue import ContentArrays
 from app.models.configs import TowersConfig
+from app.models.user_tower import TOWER_HISTORY
 
 DAY_S = 86_400.0
 Tensors = dict[str, tf.Tensor]
@@ -28,11 +28,18 @@ class ContentEncoder(tf.keras.layers.Layer):
 
     def __init__(self, num_items: int, dim: int) -> None:
         super().__init__()
-        self.table = tf.keras.layers.Embedding(num_items + 1, dim)
+        self.table = self.add_weight(name="table", shape=(num_items + 1, dim), initializer="uniform")
 
     def call(self, rows: tf.Tensor) -> tf.Tensor:
         """`rows` of any shape, catalogue index + 1."""
-        return self.table(rows)
+        return tf.gather(self.table, rows)
+
+    def pooled(self, rows: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
+        """`[B, dim]`: the vectors of `rows` `[B, H]` added by `weight` `[B, H]`, a sparse product of the table."""
+        cell = tf.where(weight > 0)
+        index = tf.stack([cell[:, 0], tf.cast(tf.gather_nd(rows, cell), tf.int64)], axis=1)
+        shape = tf.cast([tf.shape(rows)[0], tf.shape(self.table)[0]], tf.int64)
+        return tf.sparse.sparse_dense_matmul(tf.SparseTensor(index, tf.gather_nd(weight, cell), shape), self.table)
 
 
 class UserTower(tf.keras.Model):
@@ -43,7 +50,7 @@ class UserTower(tf.keras.Model):
         self._contents = contents
         self._users = tf.keras.layers.Embedding(num_users + 1, config.user_dim)
         self._cohorts = tf.keras.layers.Embedding(num_cohorts + 1, 8)
-        self._place = self.add_weight(name="place", shape=(HISTORY,), initializer="zeros")
+        self._place = self.add_weight(name="place", shape=(TOWER_HISTORY,), initializer="zeros")
         self._decay = self.add_weight(name="decay", shape=(2,), initializer="zeros")
         self._hidden = tf.keras.layers.Dense(config.hidden_dim, activation="relu")
         self._out = tf.keras.layers.Dense(config.embedding_dim)
@@ -52,14 +59,14 @@ class UserTower(tf.keras.Model):
         self._history_dropout = config.history_dropout
 
     def call(self, inputs: Tensors, training: bool = False) -> tf.Tensor:
-        vectors = self._contents(inputs["history"] + 1)  # [B, H, id_dim]
+        rows = inputs["history"] + 1  # [B, H]
         there = tf.cast(inputs["history"] >= 0, tf.float32)
         if training:  # a learner is known by any part of what they met: Liang et al., WWW 2018
             there *= tf.cast(tf.random.uniform(tf.shape(there)) >= self._history_dropout, tf.float32)
         age = tf.math.log1p(inputs["history_age_s"] / DAY_S)
         logits = self._place + self._decay[0] * age + self._decay[1] * inputs["history_strength"]
         weight = tf.nn.softmax(tf.where(there > 0, logits, -1e9), axis=1) * there
-        pooled = tf.einsum("bh,bhd->bd", weight, vectors)
+        pooled = self._contents.pooled(rows, weight)
         user = inputs["user_index"]
         if training:
             kept = tf.random.uniform(tf.shape(user)) >= self._user_id_dropout
@@ -73,7 +80,7 @@ class UserTower(tf.keras.Model):
             ],
             axis=1,
         )
-        last = vectors[:, 0] * there[:, :1]
+        last = self._contents(rows[:, 0]) * there[:, :1]
         x = tf.concat([pooled, last, self._users(user), self._cohorts(inputs["cohort_index"]), scalars], axis=1)
         x = self._dropout(self._hidden(self._dropout(x, training=training)), training=training)
         return tf.math.l2_normalize(self._out(x), axis=1)

@@ -1,23 +1,25 @@
 """The user tower as served: a SavedModel, which needs neither Keras nor this project's model code to load."""
 
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.domain.learners import HISTORY, Learners
+from app.domain.learners import Learners
 from app.errors import NotFound
 
 TOWER_FOLDER = "user_tower"
+TOWER_HISTORY = 50
+"""Contents of the history, the most recent, that the tower reads."""
+
 USER_INPUTS = {
     "user_index": ((), np.int32),
     "cohort_index": ((), np.int32),
-    "history": ((HISTORY,), np.int32),
-    "history_age_s": ((HISTORY,), np.float32),
-    "history_strength": ((HISTORY,), np.float32),
+    "history": ((TOWER_HISTORY,), np.int32),
+    "history_age_s": ((TOWER_HISTORY,), np.float32),
+    "history_strength": ((TOWER_HISTORY,), np.float32),
     "session_position": ((), np.float32),
     "completion_rate": ((), np.float32),
 }
@@ -29,8 +31,10 @@ _BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 1024)
 
 def user_inputs(learners: Learners) -> dict[str, NDArray[Any]]:
     """The part of the features that the tower reads; leading dimension B."""
-    names = {f.name for f in fields(Learners)} & set(USER_INPUTS)
-    return {name: np.ascontiguousarray(getattr(learners, name), USER_INPUTS[name][1]) for name in names}
+    return {
+        name: np.ascontiguousarray(getattr(learners, name)[:, : shape[0]] if shape else getattr(learners, name), kind)
+        for name, (shape, kind) in USER_INPUTS.items()
+    }
 
 
 class UserTower:

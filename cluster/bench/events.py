@@ -1,5 +1,7 @@
 """Made-up events in bulk, for benchmarks: no meaning in them, but the shapes of real ones."""
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,6 +15,15 @@ from jobs.event_files import EVENTS, day_folder
 NUM_DAYS, DAY_US = 30, 86_400_000_000
 START_US = 1_700_006_400_000_000
 EVENTS_A_LEARNER, NUM_CONTENTS, NUM_TAGS = 100, 5_000, 40
+LEARNERS_FILE, CONTENTS_FILE = "users.parquet", "contents.parquet"
+
+
+def write_all(folder: Path, num_events: int) -> None:
+    """Learners, contents and events, into a folder that is an object store too."""
+    users, contents = users_and_contents(num_events)
+    pq.write_table(users, folder / LEARNERS_FILE)
+    pq.write_table(contents, folder / CONTENTS_FILE)
+    write_events(ObjectStore(folder.as_uri()), num_events, users, contents)
 
 
 def users_and_contents(num_events: int) -> tuple[pa.Table, pa.Table]:

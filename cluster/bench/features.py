@@ -8,10 +8,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
+from app.adapters.object_store import ObjectStore
+from app.features.catalogue import Catalogue, LearnerVocabulary
+from cluster.bench.events import CONTENTS_FILE, LEARNERS_FILE, write_all
 from cluster.bench.measure import machine, measure
+from jobs.event_files import EVENTS
+from jobs.snapshots import Snapshot
 
 WAYS = ("ray", "polars")
-FEATURES, LEARNERS, CONTENTS = "bench-features", "users.parquet", "contents.parquet"
+FEATURES = "bench-features"
 
 
 def compare(sizes: Sequence[int], *, work: Path | None, log: Path, tell: Callable[[str], None]) -> dict[str, Any]:
@@ -21,7 +28,7 @@ def compare(sizes: Sequence[int], *, work: Path | None, log: Path, tell: Callabl
     for size in sizes:
         with tempfile.TemporaryDirectory(prefix="learnrec-bench-", dir=work) as folder:
             tell(f"writing {size:,} events")
-            _write(Path(folder), size)
+            write_all(Path(folder), size)
             for way in WAYS:
                 tell(f"{size:,} events by {way}")
                 seen = measure("cluster.bench.features", way, folder, log=log / f"features-{way}-{size}.log")
@@ -41,38 +48,29 @@ def _ratios(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
     return result
 
 
-def _write(folder: Path, num_events: int) -> None:
-    import pyarrow.parquet as pq
-
-    from app.adapters.object_store import ObjectStore
-    from cluster.bench.events import users_and_contents, write_events
-
-    users, contents = users_and_contents(num_events)
-    pq.write_table(users, folder / LEARNERS)
-    pq.write_table(contents, folder / CONTENTS)
-    write_events(ObjectStore(folder.as_uri()), num_events, users, contents)
-
-
 def by_ray(folder: Path) -> dict[str, float]:
     """The job's own code, on a local cluster that is started first: its start is told apart."""
-    import pyarrow.parquet as pq
-
-    from app.adapters.object_store import ObjectStore
-    from app.features.catalogue import Catalogue, LearnerVocabulary
     from app.settings import Settings
-    from jobs.build_features import Source, build
-    from jobs.event_files import EVENTS
-    from jobs.feature_parts import Indices
     from jobs.ray_session import ray_session
 
-    store, start = ObjectStore(folder.as_uri()), time.monotonic()
+    start = time.monotonic()
     with ray_session(Settings(var_dir=folder / "var")):
         ready = time.monotonic()
-        users, contents = (pq.read_table(folder / name) for name in (LEARNERS, CONTENTS))
-        indices = Indices(Catalogue.build(contents), LearnerVocabulary.build(users))
-        build(store, FEATURES, Source(indices, sorted(store.files(EVENTS)), {}))
+        build_snapshot(folder)
         done = time.monotonic()
     return {"seconds": done - ready, "start_s": ready - start}
+
+
+def build_snapshot(folder: Path) -> Snapshot:
+    """The features of what `write_all` left in a folder; within a Ray session."""
+    from jobs.build_features import Source, build
+    from jobs.feature_parts import Indices
+
+    store = ObjectStore(folder.as_uri())
+    users, contents = (pq.read_table(folder / name) for name in (LEARNERS_FILE, CONTENTS_FILE))
+    indices = Indices(Catalogue.build(contents), LearnerVocabulary.build(users))
+    build(store, FEATURES, Source(indices, sorted(store.files(EVENTS)), {}))
+    return Snapshot(store.uri_root, FEATURES)
 
 
 def by_polars(folder: Path) -> dict[str, float]:
@@ -80,10 +78,9 @@ def by_polars(folder: Path) -> dict[str, float]:
     import polars as pl
 
     from cluster.bench.features_rival import build_with_polars
-    from jobs.event_files import EVENTS
 
     start = time.monotonic()
-    users, contents = (pl.read_parquet(folder / name) for name in (LEARNERS, CONTENTS))
+    users, contents = (pl.read_parquet(folder / name) for name in (LEARNERS_FILE, CONTENTS_FILE))
     files = sorted(str(path) for path in (folder / EVENTS).rglob("*.parquet"))
     build_with_polars(files, users=users, contents=contents, out=folder / "polars")
     return {"seconds": time.monotonic() - start, "start_s": 0.0}

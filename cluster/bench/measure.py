@@ -14,7 +14,7 @@ import psutil
 
 from app.errors import LearnrecError
 
-SAMPLE_S = 0.1
+SAMPLE_S, SAMPLING_SHARE = 0.1, 0.02  # least pause between looks, and the share of the time that looking may take
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +37,10 @@ def measure(module: str, *arguments: str, log: Path) -> Measured:
         )
         try:
             while child.poll() is None:
+                looked = time.monotonic()
                 peak = max(peak, _held(child))
                 with suppress(psutil.TimeoutExpired):
-                    child.wait(SAMPLE_S)
+                    child.wait(max(SAMPLE_S, (time.monotonic() - looked) / SAMPLING_SHARE))
         except BaseException:
             child.terminate()
             child.wait()

@@ -34,20 +34,54 @@ def features(
     sizes = events or list(SIZES)
     if min(sizes) < 1_000:
         raise InvalidInput(f"--events {min(sizes)}: at least 1000, or there is nothing to measure")
-    console = Console(stderr=True, highlight=False)
-    result = compare(sizes, work=work, log=out, tell=lambda what: console.print(f"bench: {what}"))
-    (out / "features.json").write_text(json.dumps(result, indent=1))
-    Console().print(_table(result))
+    result = compare(sizes, work=work, log=out, tell=_tell)
+    _report(result, _features_table(result), out / "features.json")
+
+
+@bench_app.command()
+def training(
+    events: Annotated[int, typer.Option(help="Number of events to learn from.", min=10_000)] = 500_000,
+    epochs: Annotated[int, typer.Option(help="Epochs of each way; the first one is left out.", min=2)] = 6,
+    work: Annotated[Path | None, typer.Option(help="Folder for the features meanwhile; the temporary one.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for training.json and logs.")] = Path("var/bench"),
+) -> None:
+    """Train the towers on made-up events: Ray Train against a plain Keras loop in one process."""
+    from cluster.bench.training import compare
+
+    result = compare(events, epochs, work=work, log=out, tell=_tell)
+    _report(result, _training_table(result), out / "training.json")
+
+
+def _tell(what: str) -> None:
+    Console(stderr=True, highlight=False).print(f"bench: {what}")
+
+
+def _report(result: dict[str, Any], table: Table, file: Path) -> None:
+    file.write_text(json.dumps(result, indent=1))
+    Console().print(table)
     for name, ratio in result["ratios"].items():
         Console(highlight=False).print(f"{name}: {ratio:.2f}")
-    console.print(f"wrote {out / 'features.json'}")
+    Console(stderr=True, highlight=False).print(f"wrote {file}")
 
 
-def _table(result: dict[str, Any]) -> Table:
+def _training_table(result: dict[str, Any]) -> Table:
+    table = Table(title=f"{result['num_epochs']} epochs of the towers {_where(result)}")
+    for name in ("way", "seconds an epoch", "examples/s", "all, s", "peak MiB"):
+        table.add_column(name, justify="left" if name == "way" else "right")
+    for row in result["rows"]:
+        rate = result["num_examples"] / row["epoch_s"]
+        cells = (f"{row['epoch_s']:.2f}", f"{rate:,.0f}", f"{row['seconds']:.1f}", f"{row['peak_mib']:,.0f}")
+        table.add_row(row["way"], *cells)
+    return table
+
+
+def _where(result: dict[str, Any]) -> str:
     on = result["machine"]
-    table = Table(
-        title=f"build_features on {on['cores']} cores, {on['memory_gib']} GiB, load {on['load']} at the start"
-    )
+    return f"on {on['cores']} cores, {on['memory_gib']} GiB, load {on['load']} at the start"
+
+
+def _features_table(result: dict[str, Any]) -> Table:
+    table = Table(title=f"build_features {_where(result)}")
     for name in ("events", "way", "seconds", "events/s", "start, s", "peak MiB"):
         table.add_column(name, justify="left" if name == "way" else "right")
     for row in result["rows"]:
