@@ -23,7 +23,6 @@ class BoosterPlan:
     """How the final booster is fitted."""
 
     config: RankerConfig
-    embedding_dim: int
     num_workers: int
     attempts: str  # URI of a folder for checkpoints
 
@@ -68,10 +67,10 @@ def _boost(config: dict[str, Any]) -> None:
     plan: BoosterPlan = config["plan"]
     data, rows = config["data"].get()
     mine = rows[data.query[rows] % plan.num_workers == get_context().get_world_rank()]  # a list stays in one place
-    matrix = as_matrix(data, mine, embedding_dim=plan.embedding_dim, config=plan.config)
+    matrix = as_matrix(data, mine, config=plan.config)
     callback = RayTrainReportCallback(frequency=0, checkpoint_at_end=True)
     xgb.train(
-        booster_params(plan.config, embedding_dim=plan.embedding_dim),
+        booster_params(plan.config, num_axes=data.num_axes),
         matrix,
         config["num_rounds"],
         callbacks=[callback],
@@ -88,19 +87,20 @@ class WithXgboostRay:
         import xgboost_ray
 
         query = data.query[rows] if self.plan.config.objective.startswith("rank:") else None
-        dim, config = self.plan.embedding_dim, self.plan.config
+        config = self.plan.config
         matrix = xgboost_ray.RayDMatrix(
             data.matrix[rows],
             data.label[rows],
             qid=query,
-            feature_weights=column_weights(data.matrix.shape[1], embedding_dim=dim, config=config),
+            feature_weights=column_weights(data.num_axes, config),
             sharding=xgboost_ray.RayShardingMode.BATCH,
         )
         actors = xgboost_ray.RayParams(
             num_actors=self.plan.num_workers, cpus_per_actor=1, checkpoint_frequency=num_rounds
         )
         with _present_tracker():
-            fitted = xgboost_ray.train(booster_params(config, embedding_dim=dim), matrix, num_rounds, ray_params=actors)
+            params = booster_params(config, num_axes=data.num_axes)
+            fitted = xgboost_ray.train(params, matrix, num_rounds, ray_params=actors)
         booster = xgb.Booster()
         booster.load_model(fitted.save_raw("ubj"))
         booster.feature_names = None  # it numbers the columns itself, as the other way does

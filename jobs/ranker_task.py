@@ -37,7 +37,6 @@ class RankerTask:
     folder: str
     attempts: str
     config: RankerConfig
-    embedding_dim: int
     backend: Backend
     num_workers: int
     num_threads: int
@@ -64,10 +63,9 @@ def train_ranker(task: RankerTask, messages: Messages) -> dict[str, float]:
     late = Late.of(inputs, seed=task.config.seed)
     data = late.ranking_set(task.config)
     messages.say({"step": 2})
-    plan = BoosterPlan(task.config, task.embedding_dim, task.num_workers, f"{task.store_uri}/{task.attempts}")
+    plan = BoosterPlan(task.config, task.num_workers, f"{task.store_uri}/{task.attempts}")
     fitted = fit_ranker(
         data,
-        embedding_dim=task.embedding_dim,
         config=task.config,
         train=fit_of(task.backend, plan),
         num_threads=task.num_threads,
@@ -75,7 +73,7 @@ def train_ranker(task: RankerTask, messages: Messages) -> dict[str, float]:
     messages.say({"step": 3})
     verdict = _verdict(inputs, fitted.ranker, late.items.weights)
     with tempfile.TemporaryDirectory() as work:
-        _write(Path(work), fitted, verdict, embedding_dim=task.embedding_dim)
+        _write(Path(work), fitted, verdict)
         np.save(Path(work) / WEIGHTS, late.items.weights, allow_pickle=False)
         ObjectStore(task.store_uri).upload(Path(work), task.folder)
     return fitted.metrics
@@ -142,7 +140,7 @@ def _verdict(inputs: Inputs, ranker: Ranker, weights: NDArray[np.float32]) -> di
     return judge(hold_out(dataset, timeline), towers=inputs.final, items=items, ranker=ranker)
 
 
-def _write(folder: Path, fitted: FittedRanker, verdict: dict[str, dict[str, float]], *, embedding_dim: int) -> None:
-    fitted.ranker.save(folder / "ranker", embedding_dim=embedding_dim)
+def _write(folder: Path, fitted: FittedRanker, verdict: dict[str, dict[str, float]]) -> None:
+    fitted.ranker.save(folder / "ranker")
     (folder / VERDICT).write_text(json.dumps(verdict, indent=1))
     (folder / IMPORTANCE).write_text(json.dumps(fitted.importance, indent=1))

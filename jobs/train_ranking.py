@@ -7,6 +7,7 @@ Output, `learning-models/rankers/{run}/`: `ranker/`, `verdict.json` (models and 
 import psutil
 from pydantic import Field
 
+from app.features.ranking import FEATURE_SCHEMA
 from app.models.configs import RankerConfig
 from app.models.judge import FULL
 from app.settings import Settings
@@ -52,7 +53,7 @@ def run(spec: Spec, settings: Settings) -> JobResult:
         _log(track, metrics, verdict, store.read_json(f"{planned.folder}/{IMPORTANCE}"))
         manifest = planned.manifest(
             metrics=metrics,
-            facts={"embedding_dim": task.embedding_dim},
+            facts={"feature_schema": FEATURE_SCHEMA},
             mlflow_run=track.run_id,
             run_url=track.url,
         )
@@ -69,7 +70,6 @@ def _task(spec: Spec, planned: Plan, towers: RunManifest, *, store_uri: str, att
         folder=planned.folder,
         attempts=attempts,
         config=spec.ranker,
-        embedding_dim=int(towers.facts["embedding_dim"]),
         backend=spec.backend,
         num_workers=spec.num_workers,
         num_threads=psutil.cpu_count() or 1,

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,6 +20,9 @@ from cluster.stack.engines.ray import RayEngine  # noqa: E402
 from cluster.stack.engines.redis import RedisEngine  # noqa: E402
 from cluster.stack.ports import free_ports  # noqa: E402
 from tests.engines import MilvusServerEngine, running  # noqa: E402
+
+if TYPE_CHECKING:
+    from tests.serving.tiny import Tiny, Trained
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -62,6 +66,22 @@ def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("ray")
     with running(RayEngine, folder, dashboard_port=free_ports(1)[0]) as engine:
         yield engine.address
+
+
+@pytest.fixture(scope="session")
+def tiny() -> "Tiny":
+    """A small world."""
+    from tests.serving.tiny import make_tiny
+
+    return make_tiny()
+
+
+@pytest.fixture(scope="session")
+def releases(tiny: "Tiny", tmp_path_factory: pytest.TempPathFactory) -> "dict[str, Trained]":
+    """Two, trained on it; published nowhere yet."""
+    from tests.serving.tiny import train_two
+
+    return train_two(tiny, tmp_path_factory.mktemp("releases"))
 
 
 @pytest.fixture

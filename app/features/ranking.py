@@ -3,6 +3,8 @@
 Schema version FEATURE_SCHEMA; a release carries it, and a ranker of another schema is refused.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,7 +12,7 @@ from app.domain.learners import Learners
 from app.domain.slates import EVIDENCE, Candidates
 from app.features.item_state import Items
 
-FEATURE_SCHEMA = 2
+FEATURE_SCHEMA = 3
 
 PLAIN_FEATURES = (
     "recency_hours",  # since the content was made
@@ -49,31 +51,56 @@ DIRECTIONS = {**dict.fromkeys(_BETTER_WHEN_GREATER, 1), "affinity_gap": -1}
 """Features that only speak for a candidate (1) or against it (-1), all else equal: few lists cannot unlearn it."""
 
 
-def feature_names(embedding_dim: int) -> tuple[str, ...]:
+def feature_names(num_axes: int) -> tuple[str, ...]:
     """Names of the columns of `ranking_features`."""
-    dims = range(embedding_dim)
-    return (*(f"user_embedding_{d}" for d in dims), *(f"item_embedding_{d}" for d in dims), *PLAIN_FEATURES)
+    axes = range(num_axes)
+    return (*(f"user_embedding_{a}" for a in axes), *(f"item_embedding_{a}" for a in axes), *PLAIN_FEATURES)
+
+
+def principal_axes(embeddings: NDArray[np.float32], *, limit: int) -> NDArray[np.float32]:
+    """The directions along which item embeddings `[I, dim]` are longest, at most `limit`, orthonormal. `[dim, n]`.
+
+    Not centred: dot products are what counts here. The greatest entry of each is positive.
+    """
+    _, vectors = np.linalg.eigh((embeddings.T @ embeddings).astype(np.float64))
+    axes = vectors[:, ::-1][:, :limit]
+    return (axes * np.sign(axes[np.abs(axes).argmax(0), np.arange(axes.shape[1])])).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class OnAxes:
+    """Embeddings as trees see them: on few axes instead of many directions that mean nothing each alone."""
+
+    axes: NDArray[np.float32]  # [dim, n]
+    contents: NDArray[np.float32]  # [I, n]
+
+    @classmethod
+    def of(cls, axes: NDArray[np.float32], *, items: Items) -> "OnAxes":
+        return cls(axes, _projected(items.embeddings, axes))
+
+    def rows(
+        self, plain: NDArray[np.float32], embeddings: NDArray[np.float32], index: NDArray[np.int32]
+    ) -> NDArray[np.float32]:
+        """Rows of ranking features from `plain` `[B, K, len(PLAIN_FEATURES)]`, for contents `index` `[B, K]`."""
+        num_learners, num_candidates, num_plain = plain.shape
+        size = self.axes.shape[1]
+        matrix = np.empty((num_learners, num_candidates, 2 * size + num_plain), np.float32)
+        matrix[:, :, :size] = _projected(embeddings, self.axes)[:, None, :]
+        matrix[:, :, size : 2 * size] = self.contents[np.maximum(index, 0)]
+        matrix[:, :, 2 * size :] = plain
+        return matrix.reshape(num_learners * num_candidates, -1)
+
+
+def _projected(vectors: NDArray[np.float32], axes: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.einsum("md,da->ma", vectors, axes)  # a row's bits do not depend on how many there are, unlike with BLAS
 
 
 def ranking_features(
-    learners: Learners, embeddings: NDArray[np.float32], candidates: Candidates, *, items: Items
+    learners: Learners, embeddings: NDArray[np.float32], candidates: Candidates, *, items: Items, on_axes: OnAxes
 ) -> NDArray[np.float32]:
-    """`[B * K, 2 * dim + len(PLAIN_FEATURES)]`; user `embeddings` are `[B, dim]`. Rows of padding are meaningless."""
+    """`[B * K, 2 * n + len(PLAIN_FEATURES)]`; user `embeddings` are `[B, dim]`. Rows of padding are meaningless."""
     plain = plain_features(learners, embeddings, candidates, items=items)
-    return with_embeddings(plain, embeddings, candidates.index, items=items)
-
-
-def with_embeddings(
-    plain: NDArray[np.float32], embeddings: NDArray[np.float32], index: NDArray[np.int32], *, items: Items
-) -> NDArray[np.float32]:
-    """Rows of ranking features from `plain` `[B, K, len(PLAIN_FEATURES)]`, for contents `index` `[B, K]`."""
-    num_learners, num_candidates, num_plain = plain.shape
-    dim = embeddings.shape[1]
-    matrix = np.empty((num_learners, num_candidates, 2 * dim + num_plain), np.float32)
-    matrix[:, :, :dim] = embeddings[:, None, :]
-    matrix[:, :, dim : 2 * dim] = items.embeddings[np.maximum(index, 0)]
-    matrix[:, :, 2 * dim :] = plain
-    return matrix.reshape(num_learners * num_candidates, -1)
+    return on_axes.rows(plain, embeddings, candidates.index)
 
 
 def plain_features(

@@ -53,17 +53,18 @@ class RankerConfig(BaseModel):
     learning_rate: float = Field(default=0.05, gt=0, le=1)
     subsample: float = Field(default=0.8, gt=0, le=1)
     colsample: float = Field(
-        default=0.06, gt=0, le=1, description="share of the features, embeddings included, that a tree sees"
+        default=0.3, gt=0, le=1, description="share of the features, embeddings included, that a tree sees"
     )
     max_bin: int = Field(default=64, ge=16, le=1024, description="cuts of a feature; fewer train faster")
     min_child_weight: float = Field(default=5.0, ge=0)
     embedding_weight: float = Field(
-        default=0.005, ge=0, description="chance of an embedding's column to be drawn, others 1"
+        default=0.05, ge=0, description="chance of an embedding's column to be drawn, others 1"
     )
     early_stopping: int = Field(default=15, ge=1, description="rounds without a better validation AUC before stopping")
     num_folds: int = Field(default=5, ge=2, le=20, description="cross-validation, grouped by learner")
     max_queries: int = Field(default=8_000, ge=100, description="lists in the training set, drawn at random")
     max_queries_of_learner: int = Field(default=20, ge=1, description="of these, of one learner")
     num_candidates: int = Field(default=100, ge=10, le=1000)
+    num_axes: int = Field(default=16, ge=1, le=1024, description="of the embeddings, the longest, that the trees see")
     num_negatives: int = Field(default=30, ge=1, description="per list, drawn from the candidates really retrieved")
     seed: int = 7

@@ -11,34 +11,44 @@ from app.domain.learners import Learners
 from app.domain.slates import Candidates
 from app.errors import Conflict, NotFound
 from app.features.item_state import Items
-from app.features.ranking import FEATURE_SCHEMA, feature_names, ranking_features
+from app.features.ranking import FEATURE_SCHEMA, OnAxes, feature_names, ranking_features
 
-BOOSTER_FILE, RANKER_FILE = "ranker.ubj", "ranker.json"
+BOOSTER_FILE, RANKER_FILE, AXES_FILE = "ranker.ubj", "ranker.json", "axes.npy"
 
 
 class Ranker:
     """Scores candidates. Calibration is Platt's sigmoid over the booster's margin: it keeps the order (Platt, 1999)."""
 
-    def __init__(self, booster: xgb.Booster, *, slope: float, intercept: float) -> None:
-        self.booster = booster
+    def __init__(self, booster: xgb.Booster, *, axes: NDArray[np.float32], slope: float, intercept: float) -> None:
+        """`axes` `[dim, n]` are those of the embeddings that the booster was fitted on."""
+        self.booster, self.axes = booster, axes
         self.slope, self.intercept = slope, intercept
+        self._seen: tuple[Items, OnAxes] | None = None
 
     def score(
         self, learners: Learners, embeddings: NDArray[np.float32], candidates: Candidates, *, items: Items
     ) -> NDArray[np.float32]:
         """Chance that the learner wants each candidate, 0..1; -inf in padding. `[B, K]`."""
-        matrix = ranking_features(learners, embeddings, candidates, items=items)
+        matrix = ranking_features(learners, embeddings, candidates, items=items, on_axes=self._on_axes(items))
         return np.where(candidates.index >= 0, self.score_rows(matrix).reshape(candidates.index.shape), -np.inf)
+
+    def _on_axes(self, items: Items) -> OnAxes:
+        """A catalogue is put on the axes once."""
+        seen = self._seen
+        if seen is None or seen[0] is not items:
+            seen = self._seen = (items, OnAxes.of(self.axes, items=items))
+        return seen[1]
 
     def score_rows(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
         """`[n, num_features]` to calibrated scores `[n]`."""
         margin = self.booster.inplace_predict(matrix, predict_type="margin")
         return (1 / (1 + np.exp(-(self.slope * margin + self.intercept)))).astype(np.float32)
 
-    def save(self, folder: Path, *, embedding_dim: int) -> None:
+    def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.booster.save_model(folder / BOOSTER_FILE)
-        names = feature_names(embedding_dim)
+        np.save(folder / AXES_FILE, self.axes, allow_pickle=False)
+        names = feature_names(self.axes.shape[1])
         described = {
             "feature_schema": FEATURE_SCHEMA,
             "features": names,
@@ -60,4 +70,5 @@ class Ranker:
             )
         booster = xgb.Booster({"nthread": num_threads})
         booster.load_model(folder / BOOSTER_FILE)
-        return cls(booster, slope=described["slope"], intercept=described["intercept"])
+        axes = np.load(folder / AXES_FILE)
+        return cls(booster, axes=axes, slope=described["slope"], intercept=described["intercept"])

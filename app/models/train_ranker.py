@@ -15,7 +15,7 @@ from app.domain.learners import Learners
 from app.domain.slates import Source
 from app.features.examples import Examples
 from app.features.item_state import Items
-from app.features.ranking import DIRECTIONS, feature_names, plain_features, with_embeddings
+from app.features.ranking import DIRECTIONS, OnAxes, feature_names, plain_features, principal_axes
 from app.models.configs import RankerConfig
 from app.models.nearest import nearest_items
 from app.models.ranker import Ranker
@@ -38,10 +38,15 @@ class RankingSet:
     label: NDArray[np.float32]  # [n] 0, or the strength 0.5..1 of the event that followed
     query: NDArray[np.int32]  # [n] number of the list
     learner: NDArray[np.int32]  # [n] user index: folds are grouped by it
+    axes: NDArray[np.float32]  # [dim, n] of the embeddings, as the matrix has them
     recall: float  # share of the lists that held what followed
 
     def __len__(self) -> int:
         return len(self.label)
+
+    @property
+    def num_axes(self) -> int:
+        return self.axes.shape[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +86,7 @@ def ranking_set(
     parts: list[tuple[NDArray[Any], ...]] = []
     found = 0
     met = _Met.of(examples, num_items=len(items))
+    on_axes = OnAxes.of(principal_axes(items.embeddings, limit=config.num_axes), items=items)
     for start in range(0, len(chosen), QUERY_BATCH):
         rows = chosen[start : start + QUERY_BATCH]
         part = examples.take(rows)
@@ -93,13 +99,14 @@ def ranking_set(
         keep = _sample(candidates.index, strength > 0, config.num_negatives, rng)
         index, label = np.take_along_axis(candidates.index, keep, 1), np.take_along_axis(strength, keep, 1)
         plain = np.take_along_axis(plain, keep[:, :, None], 1)
-        matrix = with_embeddings(plain, embeddings[rows], index, items=items)
+        matrix = on_axes.rows(plain, embeddings[rows], index)
         used = (index >= 0) & label.any(1, keepdims=True)
         query = np.broadcast_to((start + np.arange(len(rows)))[:, None], used.shape)
         learner = np.broadcast_to(part.learners.user_index[:, None], used.shape)
         parts.append((matrix[used.ravel()], label[used].astype(np.float32), query[used], learner[used]))
     matrix, label, query, learner = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return RankingSet(matrix, label, query.astype(np.int32), learner.astype(np.int32), found / max(len(chosen), 1))
+    recall = found / max(len(chosen), 1)
+    return RankingSet(matrix, label, query.astype(np.int32), learner.astype(np.int32), on_axes.axes, recall)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +151,9 @@ def _sample(
     return np.argsort(key, axis=1)[:, : num_negatives + 1]
 
 
-def booster_params(config: RankerConfig, *, embedding_dim: int, num_threads: int = 0) -> dict[str, Any]:
+def booster_params(config: RankerConfig, *, num_axes: int, num_threads: int = 0) -> dict[str, Any]:
     """Parameters of xgboost.train."""
-    directions = [DIRECTIONS.get(name, 0) for name in feature_names(embedding_dim)]
+    directions = [DIRECTIONS.get(name, 0) for name in feature_names(num_axes)]
     return {
         "objective": config.objective,
         "eval_metric": ["auc"],
@@ -163,18 +170,18 @@ def booster_params(config: RankerConfig, *, embedding_dim: int, num_threads: int
     }
 
 
-def column_weights(num_features: int, *, embedding_dim: int, config: RankerConfig) -> NDArray[np.float32]:
-    """Chance of each column to be drawn for a tree: raw embedding dimensions less often than the others."""
-    weights = np.ones(num_features, np.float32)
-    weights[: 2 * embedding_dim] = config.embedding_weight
+def column_weights(num_axes: int, config: RankerConfig) -> NDArray[np.float32]:
+    """Chance of each column to be drawn for a tree: those of the embeddings less often than the others."""
+    weights = np.ones(len(feature_names(num_axes)), np.float32)
+    weights[: 2 * num_axes] = config.embedding_weight
     return weights
 
 
-def as_matrix(data: RankingSet, rows: NDArray[np.int64], *, embedding_dim: int, config: RankerConfig) -> xgb.DMatrix:
+def as_matrix(data: RankingSet, rows: NDArray[np.int64], *, config: RankerConfig) -> xgb.DMatrix:
     ranks = config.objective.startswith("rank:")
     label = np.rint(2 * data.label[rows]) if ranks else data.label[rows]  # LambdaMART counts in whole degrees
     matrix = xgb.DMatrix(data.matrix[rows], label)
-    matrix.set_info(feature_weights=column_weights(data.matrix.shape[1], embedding_dim=embedding_dim, config=config))
+    matrix.set_info(feature_weights=column_weights(data.num_axes, config))
     if ranks:
         matrix.set_info(qid=data.query[rows])
     return matrix
@@ -185,14 +192,14 @@ Train = Callable[[RankingSet, NDArray[np.int64], int], xgb.Booster]
 
 
 def fit_ranker(
-    data: RankingSet, *, embedding_dim: int, config: RankerConfig, train: Train | None = None, num_threads: int = 0
+    data: RankingSet, *, config: RankerConfig, train: Train | None = None, num_threads: int = 0
 ) -> FittedRanker:
     """Cross-validate by learner, fit on everything for the mean best number of rounds, calibrate out of fold."""
-    params = booster_params(config, embedding_dim=embedding_dim, num_threads=num_threads)
+    params = booster_params(config, num_axes=data.num_axes, num_threads=num_threads)
     margin, rounds, aucs = np.zeros(len(data), np.float32), [], []
     for fit, hold in _folds(data, config):
-        inside = as_matrix(data, fit, embedding_dim=embedding_dim, config=config)
-        outside = as_matrix(data, hold, embedding_dim=embedding_dim, config=config)
+        inside = as_matrix(data, fit, config=config)
+        outside = as_matrix(data, hold, config=config)
         booster = xgb.train(
             params,
             inside,
@@ -208,7 +215,7 @@ def fit_ranker(
     num_rounds = max(1, round(float(np.mean(rounds))))
     everything = np.arange(len(data))
     if train is None:
-        whole = as_matrix(data, everything, embedding_dim=embedding_dim, config=config)
+        whole = as_matrix(data, everything, config=config)
         booster = xgb.train(params, whole, num_rounds)
     else:
         booster = train(data, everything, num_rounds)
@@ -220,16 +227,16 @@ def fit_ranker(
         "num_rows": float(len(data)),
         "candidate_recall": data.recall,
     }
-    ranker = Ranker(booster, slope=slope, intercept=intercept)
-    return FittedRanker(ranker, metrics, feature_importance(booster, embedding_dim=embedding_dim))
+    ranker = Ranker(booster, axes=data.axes, slope=slope, intercept=intercept)
+    return FittedRanker(ranker, metrics, feature_importance(booster, num_axes=data.num_axes))
 
 
-def shuffled_auc(data: RankingSet, *, embedding_dim: int, config: RankerConfig) -> float:
+def shuffled_auc(data: RankingSet, *, config: RankerConfig) -> float:
     """AUC of a small ranker fitted on labels in random order: 0.5, unless something leaks from fitting to judging."""
     order = np.random.default_rng(config.seed).permutation(len(data))
     small = config.model_copy(update={"num_folds": 2, "num_trees": 50, "objective": "binary:logistic"})
     shuffled = replace(data, label=data.label[order])
-    return fit_ranker(shuffled, embedding_dim=embedding_dim, config=small).metrics["auc_cv"]
+    return fit_ranker(shuffled, config=small).metrics["auc_cv"]
 
 
 def _folds(data: RankingSet, config: RankerConfig) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
@@ -246,9 +253,9 @@ def _platt(margin: NDArray[np.float32], label: NDArray[np.float32]) -> tuple[flo
     return max(float(fitted.coef_[0, 0]), 1e-3), float(fitted.intercept_[0])
 
 
-def feature_importance(booster: xgb.Booster, *, embedding_dim: int) -> dict[str, float]:
+def feature_importance(booster: xgb.Booster, *, num_axes: int) -> dict[str, float]:
     """Share of the total gain, greatest first."""
-    names: Sequence[str] = feature_names(embedding_dim)
+    names: Sequence[str] = feature_names(num_axes)
     gain: dict[str, float] = {}
     for key, value in booster.get_score(importance_type="total_gain").items():
         name = names[int(key[1:])]

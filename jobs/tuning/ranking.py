@@ -32,7 +32,6 @@ class RankingData:
     late: Late  # of the learners to fit on
     fit: RankingSet
     valid: RankingSet  # every candidate of a list
-    embedding_dim: int
 
 
 def ranking_data(task: RankerTask, *, validation_share: float) -> RankingData:
@@ -55,7 +54,7 @@ def ranking_data(task: RankerTask, *, validation_share: float) -> RankingData:
     if not valid.label.any():
         raise Conflict("no candidate is what the held-out learners met: tune train_retrieval first")
     rest = late.take(~held)
-    return RankingData(rest, rest.ranking_set(config), valid, task.embedding_dim)
+    return RankingData(rest, rest.ranking_set(config), valid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +70,10 @@ class RankingTrial:
         data, reporter = self.data.get(), Reporter(self.metric)
         config = RankerConfig.model_validate({**self.fixed, **chosen})
         fit = data.fit if chosen.keys() <= OF_THE_BOOSTER else data.late.ranking_set(config)
-        valid = _matrix(data.valid, data.embedding_dim, config)
+        valid = _matrix(data.valid, config)
         xgb.train(
-            booster_params(config, embedding_dim=data.embedding_dim, num_threads=self.num_threads),
-            _matrix(fit, data.embedding_dim, config),
+            booster_params(config, num_axes=fit.num_axes, num_threads=self.num_threads),
+            _matrix(fit, config),
             config.num_trees,
             evals=[(valid, "valid")],
             verbose_eval=False,
@@ -83,8 +82,8 @@ class RankingTrial:
         reporter.end()
 
 
-def _matrix(data: RankingSet, embedding_dim: int, config: RankerConfig) -> xgb.DMatrix:
-    return as_matrix(data, np.arange(len(data)), embedding_dim=embedding_dim, config=config)
+def _matrix(data: RankingSet, config: RankerConfig) -> xgb.DMatrix:
+    return as_matrix(data, np.arange(len(data)), config=config)
 
 
 class _Report(TrainingCallback):

@@ -97,7 +97,6 @@ def _trial(spec: Spec, planned: Plan, *, store_uri: str, num_threads: int) -> Tr
         folder=planned.folder,
         attempts="",
         config=config,
-        embedding_dim=int(found.facts["embedding_dim"]),
         backend="ray-train",
         num_workers=1,
         num_threads=num_threads,

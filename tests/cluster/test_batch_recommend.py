@@ -40,7 +40,7 @@ from jobs.job import JobResult
 from jobs.ray_session import one_ray_session
 from tests import rows
 from tests.cluster.jobworld import DEADLINE_S
-from tests.serving.tiny import Tiny, make_tiny, publish, train_release
+from tests.serving.tiny import SECOND, Tiny, Trained, publish
 
 pytestmark = pytest.mark.timeout(DEADLINE_S)
 
@@ -67,6 +67,8 @@ def place(
     milvus_lite_uri: str,
     mlflow_uri: str,
     ray_cluster: str,
+    tiny: Tiny,
+    releases: dict[str, Trained],
 ) -> Iterator[Place]:
     folder, database = tmp_path_factory.mktemp("bulk"), f"bulk_{uuid4().hex[:8]}"
     with psycopg.connect(postgres_url, autocommit=True) as connection:
@@ -79,11 +81,9 @@ def place(
             mlflow_uri=mlflow_uri,
             ray_address=ray_cluster,
         )
-        tiny = make_tiny()
-        trained = train_release(tiny, f"bulk{uuid4().hex[:8]}", folder / "release", dim=16)
-        publish(settings, trained)
+        publish(settings, releases[SECOND])
         with one_ray_session():
-            yield _settle(settings, tiny, load_release(trained.folder))
+            yield _settle(settings, tiny, load_release(releases[SECOND].folder))
         connection.execute(f"DROP DATABASE {database} WITH (FORCE)".encode())
     MlflowClient(mlflow_uri).delete_registered_model(MODEL)  # other tests' first release is the first again
 

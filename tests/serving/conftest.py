@@ -25,10 +25,9 @@ from cluster.stack.engines.ray import RayEngine
 from cluster.stack.engines.redis import RedisEngine
 from cluster.stack.ports import free_ports
 from tests.engines import running
-from tests.serving.tiny import Tiny, Trained, make_tiny, publish, train_release
+from tests.serving.tiny import FIRST, Tiny, Trained, publish
 from tests.serving.waiting import until
 
-FIRST, SECOND = "first", "second"
 SERVING_ENVIRONMENT = {
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0.1",  # nobody waits for the connections of a test
     "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",  # a busy machine starts HAProxy in more than five seconds
@@ -92,17 +91,6 @@ class _ServingRay(RayEngine):
         made = super().launch()
         fallback = dict(zip(_FALLBACK_PORTS, map(str, free_ports(2)), strict=True))
         return Launch(made.command, {**made.environment, **self.environment, **fallback})
-
-
-@pytest.fixture(scope="session")
-def tiny() -> Tiny:
-    return make_tiny()
-
-
-@pytest.fixture(scope="session")
-def releases(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Trained]:
-    folder = tmp_path_factory.mktemp("releases")
-    return {name: train_release(tiny, name, folder / name, dim=dim) for name, dim in ((FIRST, 32), (SECOND, 24))}
 
 
 @pytest.fixture(scope="session")

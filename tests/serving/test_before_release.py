@@ -1,6 +1,7 @@
 """The service before its first release, and the moment when that comes. Runs first: nothing is in production yet."""
 
-from tests.serving.conftest import FIRST, House
+from tests.serving.conftest import House
+from tests.serving.tiny import FIRST
 from tests.serving.waiting import until
 
 

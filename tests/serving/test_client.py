@@ -6,7 +6,8 @@ import sys
 
 from app.settings import child_environment
 from cluster.deploy import deploy
-from tests.serving.conftest import FIRST, House
+from tests.serving.conftest import House
+from tests.serving.tiny import FIRST
 
 
 def learnrec(house: House, *words: str) -> subprocess.CompletedProcess[str]:

@@ -13,7 +13,8 @@ from redis import Redis
 from app.domain.ids import canonical_id
 from app.serving.access import ACCESS, PUBLIC, Role
 from app.serving.gate import MAX_BODY_BYTES
-from tests.serving.conftest import FIRST, House
+from tests.serving.conftest import House
+from tests.serving.tiny import FIRST
 from tests.serving.waiting import until
 
 ITEM = {"content_id", "title", "type", "score", "position", "source"}

@@ -23,8 +23,7 @@ from app.ports.online_features import OnlineLearners
 from app.recommend.batch import Budget, Outcome, RequestBatch
 from app.recommend.recommend import recommend
 from app.recommend.stages import Fault, Retrieved
-from tests.serving.conftest import FIRST
-from tests.serving.tiny import Tiny, Trained
+from tests.serving.tiny import FIRST, Tiny, Trained
 
 
 @dataclass

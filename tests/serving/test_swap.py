@@ -5,7 +5,8 @@ from typing import Any, Self
 
 import httpx
 
-from tests.serving.conftest import FIRST, SECOND, House
+from tests.serving.conftest import House
+from tests.serving.tiny import FIRST, SECOND
 from tests.serving.waiting import until
 
 

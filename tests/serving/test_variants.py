@@ -6,7 +6,8 @@ import pytest
 
 from cluster.deploy import deploy, local_config
 from tests.serving.asking import ask, frozen, is_whole
-from tests.serving.conftest import FIRST, SECOND, House
+from tests.serving.conftest import House
+from tests.serving.tiny import FIRST, SECOND
 from tests.serving.waiting import until
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from app.serving.access import Role
 from tests.serving.asking import ask, frozen, is_whole
-from tests.serving.conftest import FIRST, House
+from tests.serving.conftest import House
+from tests.serving.tiny import FIRST
 from tests.serving.waiting import until
 
 REGISTRY_ROUND_S = 7.0

@@ -31,6 +31,7 @@ from app.settings import Settings
 from jobs.world.config import WorldConfig
 from jobs.world.world import World, make_world
 
+FIRST, SECOND = "first", "second"
 WORLD = WorldConfig(num_learners=120, num_contents=80, num_days=30, events_per_learner=25)
 
 
@@ -53,8 +54,13 @@ def make_tiny(config: WorldConfig = WORLD) -> Tiny:
     return Tiny(world, build_dataset(world.contents, world.users, world.events))
 
 
+def train_two(tiny: Tiny, folder: Path) -> dict[str, Trained]:
+    """FIRST and SECOND, of different dimensions: any mixing of the two fails loudly."""
+    return {name: train_release(tiny, name, folder / name, dim=dim) for name, dim in ((FIRST, 32), (SECOND, 24))}
+
+
 def train_release(tiny: Tiny, release_id: str, folder: Path, *, dim: int) -> Trained:
-    """Everything that a release holds, in `folder`. A `dim` of its own makes any mixing of two releases fail loudly."""
+    """Everything that a release holds, in `folder`."""
     from app.models.train_towers import fit_towers
 
     catalogue, vocabulary, events = tiny.dataset.catalogue, tiny.dataset.vocabulary, tiny.dataset.events
@@ -67,12 +73,12 @@ def train_release(tiny: Tiny, release_id: str, folder: Path, *, dim: int) -> Tra
     items = items_at(tiny.dataset.pairs, embeddings, catalogue=catalogue, vocabulary=vocabulary, now=now)
     spec = RankerConfig(num_trees=5, max_depth=3, num_folds=2, max_queries=500)
     data = ranking_set(examples, towers.embed(examples.learners), items=items, config=spec)
-    fitted = fit_ranker(data, embedding_dim=dim, config=spec, num_threads=1)
+    fitted = fit_ranker(data, config=spec, num_threads=1)
     towers.save(folder)
     catalogue.save(folder / CATALOGUE_FOLDER)
     vocabulary.save(folder / LEARNERS_FOLDER)
     items.save(folder / ITEMS_FOLDER)
-    fitted.ranker.save(folder / RANKER_FOLDER, embedding_dim=dim)
+    fitted.ranker.save(folder / RANKER_FOLDER)
     write_faiss(folder / INDEX_FILE, embeddings)
     return Trained(folder, _described(release_id, folder, tiny=tiny, dim=dim))
 

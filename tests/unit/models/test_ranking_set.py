@@ -45,7 +45,7 @@ def test_what_was_met_before_is_never_wanted() -> None:
 def test_scores_are_chances_and_both_objectives_train() -> None:
     data = ranking_set(EXAMPLES, EMBEDDINGS, items=ITEMS, config=CONFIG)
     for objective in ("binary:logistic", "rank:ndcg"):
-        fitted = fit_ranker(data, embedding_dim=8, config=CONFIG.model_copy(update={"objective": objective}))
+        fitted = fit_ranker(data, config=CONFIG.model_copy(update={"objective": objective}))
         scores = fitted.ranker.score_rows(data.matrix)
         assert scores.min() >= 0
         assert scores.max() <= 1
@@ -62,13 +62,13 @@ def test_no_learner_asks_for_more_lists_than_allowed() -> None:
 
 def test_labels_in_random_order_teach_nothing() -> None:
     data = ranking_set(EXAMPLES, EMBEDDINGS, items=ITEMS, config=CONFIG)
-    assert abs(shuffled_auc(data, embedding_dim=8, config=CONFIG) - 0.5) < 0.05
+    assert abs(shuffled_auc(data, config=CONFIG) - 0.5) < 0.05
 
 
 def test_a_feature_that_speaks_for_a_candidate_never_speaks_against_it() -> None:
     data = ranking_set(EXAMPLES, EMBEDDINGS, items=ITEMS, config=CONFIG)
-    ranker = fit_ranker(data, embedding_dim=8, config=CONFIG.model_copy(update={"num_trees": 40})).ranker
-    names = feature_names(8)
+    ranker = fit_ranker(data, config=CONFIG.model_copy(update={"num_trees": 40})).ranker
+    names = feature_names(data.num_axes)
     for name, direction in DIRECTIONS.items():
         more = data.matrix.copy()
         more[:, names.index(name)] += direction
