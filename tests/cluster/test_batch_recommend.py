@@ -2,8 +2,8 @@
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from mlflow import MlflowClient
+from numpy.typing import NDArray
 
 from app.adapters.faiss_index import FaissIndex
 from app.adapters.mlflow_registry import MODEL, MlflowRegistry
@@ -23,13 +24,18 @@ from app.adapters.postgres.migrations import migrate
 from app.adapters.postgres.warehouse import PostgresWarehouse
 from app.adapters.redis_features import RedisFeatures
 from app.domain.ids import canonical_id
-from app.domain.learners import WINDOW
+from app.domain.learners import WINDOW, Learners
 from app.domain.releases import PRODUCTION
 from app.errors import InvalidInput, NotFound, Unavailable
+from app.features.dataset import build_dataset
 from app.features.examples import take_learners
+from app.features.learners import learner_features, windows_at
+from app.features.ranking import OnAxes, ranking_features
+from app.models.nearest import nearest_items
 from app.models.release import Release, load_release
 from app.models.retrieval import merge_candidates
 from app.policy.order import ordered
+from app.ports.vector_index import Neighbours
 from app.recommend.known import Known, know
 from app.settings import Settings
 from jobs import batch_recommend, stores
@@ -56,6 +62,7 @@ class Place:
     release: Release
     opted_out: str
     just_completed: tuple[str, str]  # learner, content: known to Redis only
+    latest: pa.Table  # that event
     new: str  # a learner who came after the release
 
 
@@ -100,11 +107,12 @@ def _settle(settings: Settings, tiny: Tiny, release: Release) -> Place:
     with psycopg.connect(settings.need("postgres_url"), autocommit=True) as connection:
         connection.execute("UPDATE users SET opted_out_at = now() WHERE user_id = %s", (users[3],))
     fresh = release.catalogue.content_ids[int(release.items.standing.popular[0, 0])]
-    asyncio.run(_record(settings, rows.events([users[5]], [fresh], kind="complete", start=datetime.now(UTC))))
+    latest = rows.events([users[5]], [fresh], kind="complete", start=datetime.now(UTC))
+    asyncio.run(_record(settings, latest))
     registry = MlflowRegistry(settings.need("mlflow_uri"))
     registry.point(PRODUCTION, release.release_id)
     registry.close()
-    return Place(settings, tiny, release, users[3], (users[5], fresh), new)
+    return Place(settings, tiny, release, users[3], (users[5], fresh), latest, new)
 
 
 async def _record(settings: Settings, events: pa.Table) -> None:
@@ -164,6 +172,33 @@ def test_the_first_ten_are_what_the_stages_answer(place: Place, everybody: JobRe
         mine = lists.filter(pc.field("user_id") == user_ids[row]).slice(0, FIRST)
         assert mine["content_id"].to_pylist() == [release.catalogue.content_ids[i] for i in index if i >= 0][:FIRST]
         np.testing.assert_allclose(mine["score"].to_numpy(), score, atol=1e-5)
+
+
+def test_features_of_served_requests_are_to_the_bit_those_of_training(place: Place) -> None:
+    """Learners asked for one by one, from PostgreSQL and Redis, against all at once, from the sorted events."""
+    release, world, now = place.release, place.tiny.world, datetime.now(UTC) + timedelta(minutes=1)
+    user_ids = [place.just_completed[0], *(u for u in release.vocabulary.user_ids[:40] if u != place.opted_out)]
+    served = [asyncio.run(_known(place, [user_id], now)).learners for user_id in user_ids]
+    events = build_dataset(world.contents, world.users, pa.concat_tables([world.events, place.latest])).events
+    user = release.vocabulary.index_of(user_ids)
+    windows = windows_at(events, user, np.full(len(user), int(now.timestamp())))
+    trained = learner_features(windows, user_index=user, cohort_index=release.vocabulary.cohort_of_user[user])
+    for name in (field.name for field in fields(Learners)):
+        found = np.concatenate([getattr(learners, name) for learners in served])
+        np.testing.assert_array_equal(found, getattr(trained, name), err_msg=name)
+
+    embeddings, items = release.user_tower().embed(trained), release.items
+    nearest = nearest_items(embeddings, items.embeddings, limit=K)
+    on_axes = OnAxes.of(release.ranker().axes, items=items)
+
+    def rows_of(learners: Learners, part: slice) -> NDArray[np.float32]:
+        near = Neighbours(nearest.index[part], nearest.distance[part])
+        nothing = np.full((len(learners), 0), -1, np.int32)
+        candidates = merge_candidates(items, learners, near, exclude=nothing, limit=K)
+        return ranking_features(learners, embeddings[part], candidates, items=items, on_axes=on_axes)
+
+    alone = [rows_of(learners, slice(row, row + 1)) for row, learners in enumerate(served)]
+    np.testing.assert_array_equal(np.concatenate(alone), rows_of(trained, slice(None)))
 
 
 def test_every_learner_has_a_whole_list_of_different_contents(
