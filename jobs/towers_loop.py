@@ -127,8 +127,9 @@ def train_loop(config: dict[str, Any]) -> None:
             checkpoint = ray.train.Checkpoint.from_directory(folder) if first else None
             ray.train.report({"epoch": epoch, **metrics}, checkpoint=checkpoint)
 
-    watch = {"on_epoch": on_epoch, "model": model, "stopping": stopping}
-    early = fit_towers(parts.early, parts.valid, **indices, config=task.config, **watch)
+    early = fit_towers(
+        parts.early, parts.valid, **indices, config=task.config, on_epoch=on_epoch, model=model, stopping=stopping
+    )
     with tempfile.TemporaryDirectory() as work:
         early.save(Path(work) / EARLY)  # all workers: a distributed model is saved together
         recall = _validation_recall(early, parts.valid)

@@ -7,7 +7,6 @@ Output, `learning-models/rankers/{run}/`: `ranker/`, `verdict.json` (models and 
 import psutil
 from pydantic import Field
 
-from app.features.ranking import FEATURE_SCHEMA
 from app.models.configs import RankerConfig
 from app.models.judge import FULL
 from app.settings import Settings
@@ -53,7 +52,7 @@ def run(spec: Spec, settings: Settings) -> JobResult:
         _log(track, metrics, verdict, store.read_json(f"{planned.folder}/{IMPORTANCE}"))
         manifest = planned.manifest(
             metrics=metrics,
-            facts={"feature_schema": FEATURE_SCHEMA},
+            facts={},
             mlflow_run=track.run_id,
             run_url=track.url,
         )

@@ -47,7 +47,7 @@ def run(spec: Spec, settings: Settings) -> JobResult:
         track.metrics(metrics)
         manifest = planned.manifest(
             metrics=metrics,
-            facts={"embedding_dim": spec.towers.embedding_dim},
+            facts={},
             mlflow_run=track.run_id,
             run_url=track.url,
         )

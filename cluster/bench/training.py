@@ -33,7 +33,8 @@ def compare(
         measure("cluster.bench.training", "features", folder, log=log / "training-features.log")
         for way in (KERAS, RAY_TRAIN):
             tell(f"{num_epochs} epochs by {way}")
-            seen = measure("cluster.bench.training", way, folder, str(num_epochs), log=log / "training.log")
+            file = log / f"training-{way.replace(' ', '-')}.log"
+            seen = measure("cluster.bench.training", way, folder, str(num_epochs), log=file)
             result["rows"].append({"way": way, **seen.answer, "seconds": seen.seconds, "peak_mib": seen.peak_mib})
     seconds = {row["way"]: row["epoch_s"] for row in result["rows"]}
     result["num_examples"] = result["rows"][0].pop("num_examples")
