@@ -83,7 +83,7 @@ def _connect(settings: Settings) -> None:
         Config.initialize("")  # what Ray read of the environment at import, it keeps until told
     address = settings.ray_address
     if address:
-        _reach(address)
+        reach(address)
     try:
         if address:
             # A cluster that others started may lack the variables; one of ours has them, and its workers are ready.
@@ -103,7 +103,7 @@ def _connect(settings: Settings) -> None:
         raise Unavailable("ray", f"{address or 'a local cluster'}: {exc}{hint}") from exc
 
 
-def _reach(address: str) -> None:
+def reach(address: str) -> None:
     """Ray's own client tries for minutes where nothing listens. Raises Unavailable."""
     host, _, port = address.rpartition(":")
     try:

@@ -32,15 +32,16 @@ class _Up:
     tell: Tell
     begun: dict[type[Engine], Running | None] = field(default_factory=dict[type[Engine], Running | None])
 
-    def stores(self) -> None:
+    def engines(self) -> None:
+        """All at once: none asks another while it starts, and Ray inherits addresses that are known by then."""
         for kind in KINDS:
             self._check_pinned(kind)
         starting = [self._spawn(engine) for kind in STORES if (engine := self._missing(kind))]
-        self._await(starting)
+        self._await([*starting, *self._ray()])
 
-    def ray(self) -> None:
+    def _ray(self) -> list[Running]:
         if self.pinned.ray_address is not None:
-            return
+            return []
         token = self.pinned.ray_auth_token or SecretStr(self.var.secret("ray_token"))
         self._learn(ray_auth_token=token)
         prepare_process(settings=self.settings)  # before the first ping imports Ray
@@ -51,9 +52,10 @@ class _Up:
             self.var.forget(RayEngine)
         self._choose_http_port()
         engine = self._missing(RayEngine)
-        if engine:
-            forget_serving(self.var)
-            self._await([self._spawn(engine)])
+        if engine is None:
+            return []
+        forget_serving(self.var)
+        return [self._spawn(engine)]
 
     def undo(self) -> None:
         """Stop what this `up` started, last first."""
@@ -125,11 +127,11 @@ class _Up:
             inherited=self._inherited() if isinstance(engine, RayEngine) else None,
         )
         self.var.remember(type(engine), record)
+        self._learn(**{engine.address_field: engine.address})
         return running
 
     def _await(self, starting: list[Running]) -> None:
         for running in wait_for(starting):
-            self._learn(**{running.engine.address_field: running.engine.address})
             self.tell(running.engine.title, State.READY, "")
 
     def _learn(self, **found: Any) -> None:
@@ -165,8 +167,7 @@ def up(*, serve: bool, tell: Tell) -> Settings:
     with var.locked(), terminable():
         work = _Up(var, settings=pinned, pinned=pinned, tell=tell)
         try:
-            work.stores()
-            work.ray()
+            work.engines()
             var.set_addresses(_started(work.settings, pinned=pinned))
             migrate(work.settings)
             make_keys(work.settings)

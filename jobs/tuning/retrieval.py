@@ -9,7 +9,7 @@ from app.features.catalogue import Catalogue, LearnerVocabulary
 from app.models.configs import TowersConfig
 from jobs.ray_session import Shared
 from jobs.snapshots import Snapshot
-from jobs.towers_loop import Parts
+from jobs.towers_loop import Parts, use_threads
 from jobs.tuning.reporter import Reporter
 
 
@@ -44,8 +44,7 @@ class RetrievalTrial:
     def __call__(self, chosen: dict[str, Any]) -> None:
         import tensorflow as tf
 
-        tf.config.threading.set_intra_op_parallelism_threads(self.num_threads)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
+        use_threads(self.num_threads)
         tf.keras.backend.clear_session()
         gc.collect()
         from app.models.train_towers import fit_towers

@@ -43,7 +43,6 @@ from jobs.artefacts import RECOMMENDATIONS
 from jobs.batch_recommend import Spec
 from jobs.bulk import LISTS
 from jobs.job import JobResult
-from jobs.ray_session import one_ray_session
 from tests import rows
 from tests.cluster.jobworld import DEADLINE_S
 from tests.serving.tiny import SECOND, Tiny, Trained, publish
@@ -73,7 +72,7 @@ def place(
     redis_url: str,
     milvus_lite_uri: str,
     mlflow_uri: str,
-    ray_cluster: str,
+    driven_cluster: str,
     tiny: Tiny,
     releases: dict[str, Trained],
 ) -> Iterator[Place]:
@@ -86,11 +85,10 @@ def place(
             redis_url=redis_url,
             milvus_uri=milvus_lite_uri,
             mlflow_uri=mlflow_uri,
-            ray_address=ray_cluster,
+            ray_address=driven_cluster,
         )
         publish(settings, releases[SECOND])
-        with one_ray_session():
-            yield _settle(settings, tiny, load_release(releases[SECOND].folder))
+        yield _settle(settings, tiny, load_release(releases[SECOND].folder))
         connection.execute(f"DROP DATABASE {database} WITH (FORCE)".encode())
     MlflowClient(mlflow_uri).delete_registered_model(MODEL)  # other tests' first release is the first again
 

@@ -31,12 +31,12 @@ def ranking_lists() -> RankingSet:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_two_workers_learn_what_one_process_does(ray_cluster: str, tmp_path: Path, backend: Backend) -> None:
+def test_two_workers_learn_what_one_process_does(driven_cluster: str, tmp_path: Path, backend: Backend) -> None:
     data, rows = ranking_lists(), np.arange(NUM_LISTS * LENGTH)
     # Without draws of rows and columns, which every worker makes for itself, only the cuts of features may differ.
     config = RankerConfig(num_trees=30, max_depth=4, embedding_weight=1.0, subsample=1.0, colsample=1.0)
     judged = data.query >= NUM_LISTS * 3 // 4
-    with ray_session(Settings(ray_address=ray_cluster)):
+    with ray_session(Settings(ray_address=driven_cluster)):
         plan = BoosterPlan(config, num_workers=2, attempts=tmp_path.as_uri())
         together = fit_of(backend, plan)(data, rows[~judged], 30)
     matrix = as_matrix(data, rows[~judged], config=config)

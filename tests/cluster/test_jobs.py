@@ -23,7 +23,6 @@ from app.models.release import load_release
 from jobs import build_features, build_index, publish_release, releases, stores, train_ranking, train_retrieval
 from jobs.artefacts import FEATURES, RANKERS, TOWERS, file_hashes
 from jobs.job import JobResult
-from jobs.ray_session import one_ray_session
 from jobs.runner import run_job
 from jobs.snapshots import EXAMPLES, ITEMS, LEARNER_AGGREGATES, Snapshot
 from tests.cluster.jobworld import JobWorld, job_process, job_world, spec_of, until, write_addresses
@@ -37,7 +36,7 @@ def made(
     redis_url: str,
     milvus_lite_uri: str,
     mlflow_uri: str,
-    ray_cluster: str,
+    driven_cluster: str,
 ) -> Iterator[JobWorld]:
     with job_world(
         tmp_path_factory.mktemp("jobs"),
@@ -47,9 +46,8 @@ def made(
         mlflow_uri=mlflow_uri,
     ) as world:
         write_addresses(world.settings)
-        settings = world.settings.model_copy(update={"ray_address": ray_cluster})
-        with one_ray_session():
-            yield JobWorld(settings, world.world, world.spec)
+        settings = world.settings.model_copy(update={"ray_address": driven_cluster})
+        yield JobWorld(settings, world.world, world.spec)
 
 
 @pytest.fixture(scope="module")

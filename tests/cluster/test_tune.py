@@ -17,7 +17,7 @@ from app.settings import Settings
 from jobs import stores
 from jobs.artefacts import SWEEPS, TOWERS
 from jobs.job import JobResult
-from jobs.ray_session import one_ray_session, ray_session
+from jobs.ray_session import ray_session
 from jobs.runner import run_job
 from jobs.spec import load_spec
 from jobs.tuning.records import Records, TrialRecord
@@ -77,7 +77,7 @@ def made(
     redis_url: str,
     milvus_lite_uri: str,
     mlflow_uri: str,
-    ray_cluster: str,
+    driven_cluster: str,
 ) -> Iterator[JobWorld]:
     """A world whose features are built."""
     with job_world(
@@ -88,13 +88,12 @@ def made(
         mlflow_uri=mlflow_uri,
     ) as world:
         write_addresses(world.settings)
-        settings = world.settings.model_copy(update={"ray_address": ray_cluster})
+        settings = world.settings.model_copy(update={"ray_address": driven_cluster})
         for name, text in (("retrieval", RETRIEVAL), ("ranking", RANKING)):
             world.spec.with_name(f"{name}.toml").write_text(text)
-        with one_ray_session():
-            for job in ("ingest_events", "build_features"):
-                run_job(job, settings)
-            yield JobWorld(settings, world.world, world.spec)
+        for job in ("ingest_events", "build_features"):
+            run_job(job, settings)
+        yield JobWorld(settings, world.world, world.spec)
 
 
 @pytest.fixture(scope="module")
@@ -261,9 +260,9 @@ def reports_for_ever(chosen: dict[str, Any]) -> None:
 
 
 @pytest.fixture
-def scratch(ray_cluster: str, tmp_path: Path) -> Iterator[ObjectStore]:
+def scratch(driven_cluster: str, tmp_path: Path) -> Iterator[ObjectStore]:
     """A store for a sweep of its own, on the cluster."""
-    settings = Settings(var_dir=tmp_path, ray_address=ray_cluster)
+    settings = Settings(var_dir=tmp_path, ray_address=driven_cluster)
     with ray_session(settings):
         yield stores.objects(settings)
 

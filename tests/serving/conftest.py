@@ -110,6 +110,7 @@ def house(tiny: Tiny, releases: dict[str, Trained], tmp_path_factory: pytest.Tem
             mlflow_uri=engine(MlflowEngine, "house-mlflow").address,
             http_port=free_ports(1)[0],
             rate_limit="100000/minute",
+            request_timeout_ms=4_000,  # loading a release and answering share two cores here
         )
         make_development_keys(settings.private_key_path, settings.jwks_path)
         _fill(settings, tiny)

@@ -16,7 +16,7 @@ MAX_FUNCTION_LINES = 40
 
 REMOTE_CALLS = {"app/serving/calls.py", "jobs/ray_session.py"}
 RAY_INIT = {"jobs/ray_session.py"}
-ENVIRONMENT = {"app/settings.py"}
+ENVIRONMENT = {"app/settings.py", "cluster/stack/engines/mlflow_server.py"}  # the second writes what MLflow tells it to
 RAY_AND_FASTAPI = ("app/serving/", "jobs/", "cluster/")
 
 

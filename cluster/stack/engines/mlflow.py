@@ -25,7 +25,8 @@ class MlflowEngine(Engine):
         (self.home / "artifacts").mkdir(parents=True, exist_ok=True)
 
     def launch(self) -> Launch:
-        command = [sys.executable, "-m", "mlflow", "server", "--host", LOOPBACK, "--port", str(self.port)]
+        command = [sys.executable, "-m", "cluster.stack.engines.mlflow_server", "server"]
+        command += ["--host", LOOPBACK, "--port", str(self.port)]
         command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{self.home / 'mlflow.db'}"]
         command += ["--artifacts-destination", (self.home / "artifacts").as_uri()]
         # Without its job runner, which would start helper processes that nobody asked for.

@@ -76,7 +76,7 @@ class RayEngine(Engine):
         shutil.rmtree(self.scratch, ignore_errors=True)
 
     def launch(self) -> Launch:
-        metrics_port, stats_port, fallback_http_port, fallback_grpc_port, client_port, *own = free_ports(9)
+        metrics_port, stats_port, fallback_http_port, fallback_grpc_port, *own = free_ports(8)
         # Of those that Ray chooses itself, its node waits 15 s to be told, and a busy machine takes longer.
         names = ("dashboard-agent-listen", "dashboard-agent-grpc", "metrics-export", "runtime-env-agent")
         options = {
@@ -86,7 +86,6 @@ class RayEngine(Engine):
             "dashboard-host": LOOPBACK,
             "dashboard-port": self.dashboard_port,
             **{f"{name}-port": port for name, port in zip(names, own, strict=True)},
-            "ray-client-server-port": client_port,  # its default is one for the machine: another user's Ray has it
             "num-cpus": max(MIN_LOGICAL_CPUS, psutil.cpu_count() or 1),
             "num-gpus": 0,
             "object-store-memory": object_store_bytes(),
@@ -98,6 +97,7 @@ class RayEngine(Engine):
             {
                 **self.authentication(),
                 "RAY_prestart_worker_first_driver": "0",  # one worker per logical CPU would start at once
+                "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # a process a training, and the node stays
                 "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(fallback_http_port),
                 "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(fallback_grpc_port),
                 "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",  # a proxy that starts while models train takes its time

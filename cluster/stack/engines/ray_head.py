@@ -1,7 +1,8 @@
-"""`python -m cluster.stack.engines.ray_head start …` is `ray start …`, with more patience.
+"""`python -m cluster.stack.engines.ray_head start …` is `ray start …`, with more patience and less company.
 
 Ray gives its node 30 seconds to come up, and its node gives the dashboard's agent 15 to tell which port it listens on,
 by constants in the code; a busy machine needs more, and Ray would end. The port is a given one: it is told beforehand.
+And without the server for `ray://` clients, a process that nobody here talks to; there is no option for that.
 """
 
 import inspect
@@ -15,7 +16,7 @@ POLL_S = 0.2
 
 def main() -> None:
     from ray._private import services
-    from ray.scripts.scripts import cli
+    from ray.scripts import scripts
 
     get_node, start_raylet = services.get_node, services.start_raylet
 
@@ -37,7 +38,8 @@ def main() -> None:
         return start_raylet(*arguments, **options)
 
     services.get_node, services.start_raylet = get_node_patiently, start_raylet_knowing_the_port
-    cli()
+    scripts.get_ray_client_dependency_error = lambda: "not wanted"  # pyright: ignore[reportPrivateImportUsage]
+    scripts.cli()
 
 
 if __name__ == "__main__":

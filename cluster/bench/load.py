@@ -1,0 +1,90 @@
+"""Closed-loop load by wrk on loopback: learners at random, a token on every request."""
+
+import json
+import resource
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.errors import LearnrecError, NotFound
+
+QUANTILES = (50, 95, 99)
+
+_SCRIPT = """
+local paths, number = {}, 0
+for line in io.lines(os.getenv("BENCH_PATHS")) do paths[#paths + 1] = line end
+local headers = { ["Authorization"] = "Bearer " .. os.getenv("BENCH_TOKEN") }
+
+function init(arguments) math.randomseed(tonumber(arguments[1])) end
+function request() return wrk.format("GET", paths[math.random(#paths)], headers) end
+function done(summary, latency, requests)
+  local errors = summary.errors
+  io.write(string.format(
+    '\\n{"requests": %d, "seconds": %f, "p50": %f, "p95": %f, "p99": %f, "refused": %d, "broken": %d}\\n',
+    summary.requests, summary.duration / 1e6,
+    latency:percentile(50) / 1e3, latency:percentile(95) / 1e3, latency:percentile(99) / 1e3,
+    errors.status, errors.connect + errors.read + errors.write + errors.timeout))
+end
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What came of it; latencies in milliseconds, as the client saw them."""
+
+    connections: int
+    per_s: float
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+    num_refused: int  # answers other than 2xx and 3xx
+    num_broken: int  # connections that failed, or had no answer in time
+    client_cpu_s: float
+    seconds: float
+
+
+def wrk() -> str:
+    """Its path. Raises NotFound."""
+    found = shutil.which("wrk")
+    if found is None:
+        raise NotFound("wrk is not installed: `apt-get install wrk`, or https://github.com/wg/wrk")
+    return found
+
+
+def run_load(url: str, paths: Sequence[str], *, token: str, connections: int, seconds: int) -> Load:
+    """`connections` clients, each asking for the next of `paths` at random as soon as it has an answer.
+
+    Raises NotFound: there is no wrk. LearnrecError: it failed.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        script, names = Path(folder) / "load.lua", Path(folder) / "paths"
+        script.write_text(_SCRIPT)
+        names.write_text("\n".join(paths))
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        command = [wrk(), "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout=10s", "-s", str(script), url]
+        ran = subprocess.run(
+            [*command, "--", str(connections)],
+            env={"BENCH_PATHS": str(names), "BENCH_TOKEN": token},
+            capture_output=True,
+            text=True,
+            timeout=seconds + 60,
+            check=False,
+        )
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if ran.returncode:
+        raise LearnrecError(f"wrk ended with {ran.returncode}: {ran.stderr.strip() or ran.stdout.strip()}")
+    said = json.loads(ran.stdout.strip().splitlines()[-1])
+    return Load(
+        connections=connections,
+        per_s=said["requests"] / said["seconds"],
+        p50_ms=said["p50"],
+        p95_ms=said["p95"],
+        p99_ms=said["p99"],
+        num_refused=said["refused"],
+        num_broken=said["broken"],
+        client_cpu_s=(after.ru_utime - before.ru_utime) + (after.ru_stime - before.ru_stime),
+        seconds=said["seconds"],
+    )
