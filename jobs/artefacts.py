@@ -80,6 +80,9 @@ class Shelf:
         store.write_json(f"{self.root}/latest.json", {"run": run})
 
 
+VERDICT, IMPORTANCE, WEIGHTS = "verdict.json", "importance.json", "weights.npy"
+"""Files of a run of train_ranking, beside the ranker."""
+
 FEATURES = Shelf("learning-features", "build_features", runs="runs/")
 TOWERS = Shelf("learning-models/towers", "train_retrieval")
 RANKERS = Shelf("learning-models/rankers", "train_ranking")

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import xgboost as xgb
@@ -14,8 +14,7 @@ from app.adapters.object_store import ObjectStore
 from app.models.configs import RankerConfig
 from app.models.train_ranker import RankingSet, as_matrix, booster_params, column_weights
 from jobs.ray_session import Shared
-
-Backend = Literal["ray-train", "xgboost-ray"]
+from jobs.train_ranking import Backend
 
 
 @dataclass(frozen=True, slots=True)

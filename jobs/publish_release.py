@@ -9,10 +9,9 @@ from app.errors import Conflict
 from app.features.ranking import FEATURE_SCHEMA
 from app.settings import Settings
 from jobs import stores
-from jobs.artefacts import FEATURES, INDEXES, RANKERS, TOWERS, Plan, RunManifest, Shelf, plan
+from jobs.artefacts import FEATURES, INDEXES, RANKERS, TOWERS, VERDICT, Plan, RunManifest, Shelf, plan
 from jobs.job import JobResult, JobSpec
 from jobs.progress import steps
-from jobs.ranker_task import VERDICT
 from jobs.ray_session import on_cluster, ray_session
 from jobs.release_task import ReleaseTask, assemble
 from jobs.releases import registry

@@ -18,13 +18,12 @@ from app.models.ranker import Ranker
 from app.models.timeline import Timeline
 from app.models.train_ranker import FittedRanker, RankingSet, fit_ranker, learn_weights, ranking_set
 from app.models.user_tower import TOWER_FOLDER, UserTower
-from jobs.boosters import Backend, BoosterPlan, fit_of
+from jobs.artefacts import IMPORTANCE, VERDICT, WEIGHTS
+from jobs.boosters import BoosterPlan, fit_of
 from jobs.messages import Messages
 from jobs.snapshots import Snapshot
 from jobs.towers_loop import EARLY, FINAL, TIMELINE
-
-VERDICT, IMPORTANCE, WEIGHTS = "verdict.json", "importance.json", "weights.npy"
-STEPS = ("reading", "training set", "cross-validation and fit", "verdict on the hold-out")
+from jobs.train_ranking import Backend
 
 
 @dataclass(frozen=True, slots=True)

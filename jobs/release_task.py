@@ -13,8 +13,7 @@ from app.features.item_state import items_at
 from app.models.release import CATALOGUE_FOLDER, INDEX_FILE, ITEMS_FOLDER, LEARNERS_FOLDER, RANKER_FOLDER
 from app.models.timeline import Timeline
 from app.models.user_tower import TOWER_FOLDER
-from jobs.artefacts import file_hashes
-from jobs.ranker_task import WEIGHTS
+from jobs.artefacts import WEIGHTS, file_hashes
 from jobs.snapshots import Snapshot
 from jobs.towers_loop import FINAL, TIMELINE
 

@@ -4,22 +4,28 @@ Output, `learning-models/rankers/{run}/`: `ranker/`, `verdict.json` (models and 
 `importance.json`.
 """
 
+from typing import TYPE_CHECKING, Literal
+
 import psutil
 from pydantic import Field
 
+from app.domain.releases import FULL
 from app.models.configs import RankerConfig
-from app.models.judge import FULL
 from app.settings import Settings
 from jobs import stores
-from jobs.artefacts import FEATURES, RANKERS, TOWERS, Plan, RunManifest, earlier, plan
-from jobs.boosters import Backend
+from jobs.artefacts import FEATURES, IMPORTANCE, RANKERS, TOWERS, VERDICT, Plan, RunManifest, earlier, plan
 from jobs.job import JobResult, JobSpec
 from jobs.messages import Message, Messages, follow
 from jobs.progress import steps
-from jobs.ranker_task import IMPORTANCE, STEPS, VERDICT, RankerTask, train_ranker
 from jobs.ray_session import on_cluster, ray_session
 from jobs.snapshots import Snapshot
 from jobs.tracking import Run, tracked
+
+if TYPE_CHECKING:
+    from jobs.ranker_task import RankerTask
+
+Backend = Literal["ray-train", "xgboost-ray"]
+STEPS = ("reading", "training set", "cross-validation and fit", "verdict on the hold-out")
 
 
 class Spec(JobSpec):
@@ -61,7 +67,9 @@ def run(spec: Spec, settings: Settings) -> JobResult:
     return manifest.result(reused=False)
 
 
-def _task(spec: Spec, planned: Plan, towers: RunManifest, *, store_uri: str, attempts: str) -> RankerTask:
+def _task(spec: Spec, planned: Plan, towers: RunManifest, *, store_uri: str, attempts: str) -> "RankerTask":
+    from jobs.ranker_task import RankerTask  # and with it XGBoost: seconds, that a fault in the spec shall not take
+
     return RankerTask(
         snapshot=Snapshot(store_uri, FEATURES.folder(towers.inputs["features"])),
         store_uri=store_uri,
@@ -75,7 +83,9 @@ def _task(spec: Spec, planned: Plan, towers: RunManifest, *, store_uri: str, att
     )
 
 
-def _train(task: RankerTask) -> dict[str, float]:
+def _train(task: "RankerTask") -> dict[str, float]:
+    from jobs.ranker_task import train_ranker
+
     messages = Messages()
     with steps(RANKERS.job, len(STEPS)) as advance:
 

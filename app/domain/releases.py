@@ -6,6 +6,9 @@ from pydantic import BaseModel, ConfigDict
 
 PRODUCTION, STAGING = "production", "staging"
 
+FULL, RETRIEVAL, POPULAR, ITEM_KNN = "two_tower_ranker", "retrieval", "popular", "item_knn"
+"""Models in a manifest's metrics: what is served, its candidates alone, and two baselines."""
+
 MANIFEST = "manifest.json"
 """Name of the manifest inside the release's folder, `learning-models/releases/{release_id}/`."""
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.domain.learners import Learners
+from app.domain.releases import FULL, ITEM_KNN, POPULAR, RETRIEVAL
 from app.features.dataset import Dataset
 from app.features.histories import Histories
 from app.features.item_state import Items
@@ -17,7 +18,6 @@ from app.models.lists import Embeds, ranked_lists
 from app.models.ranker import Ranker
 from app.models.timeline import Timeline
 
-FULL, RETRIEVAL, POPULAR, ITEM_KNN = "two_tower_ranker", "retrieval", "popular", "item_knn"
 MAX_LEARNERS = 5_000
 DEPTH = 100
 

@@ -2,13 +2,16 @@
 
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from app.domain.releases import MANIFEST, Manifest
 from app.errors import NotFound
 from app.features.catalogue import Catalogue, LearnerVocabulary
 from app.features.item_state import Items
-from app.models.ranker import Ranker
 from app.models.user_tower import TOWER_FOLDER, UserTower
+
+if TYPE_CHECKING:
+    from app.models.ranker import Ranker
 
 CATALOGUE_FOLDER, LEARNERS_FOLDER, ITEMS_FOLDER, RANKER_FOLDER = "catalogue", "learners", "items", "ranker"
 INDEX_FILE = "index.faiss"
@@ -46,7 +49,10 @@ class Release:
         """Imports TensorFlow."""
         return UserTower(self.folder / TOWER_FOLDER, num_threads=num_threads)
 
-    def ranker(self, *, num_threads: int = 1) -> Ranker:
+    def ranker(self, *, num_threads: int = 1) -> "Ranker":
+        """Imports XGBoost, which takes seconds and 100 MB: stages that do not rank are spared it."""
+        from app.models.ranker import Ranker
+
         return Ranker.load(self.folder / RANKER_FOLDER, num_threads=num_threads)
 
 

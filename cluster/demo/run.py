@@ -7,9 +7,8 @@ from pathlib import Path
 from rich.console import Console
 
 from app.adapters.mlflow_registry import MlflowRegistry
-from app.domain.releases import PRODUCTION
+from app.domain.releases import FULL, ITEM_KNN, POPULAR, PRODUCTION, RETRIEVAL
 from app.errors import InvalidInput
-from app.models.judge import FULL, ITEM_KNN, POPULAR, RETRIEVAL
 from app.settings import Settings, load_settings
 from cluster.demo.client import Client, choose_person, read_contents
 from cluster.demo.commands import Commands

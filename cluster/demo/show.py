@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from app.models.judge import FULL, ITEM_KNN, POPULAR, RETRIEVAL
+from app.domain.releases import FULL, ITEM_KNN, POPULAR, RETRIEVAL
 from cluster.demo.client import Contents, Person
 
 SHOWN = 8
