@@ -21,7 +21,7 @@ APPLICATION = "learnrec"
 REPLICA_CPUS = 0.1
 """CPUs are tickets on one machine: four replicas and a job must fit side by side."""
 
-POLL_S = 0.2
+POLL_S = 0.3
 REQUEST_TIMEOUT_S = 60.0
 UNDEPLOY_TIMEOUT_S = 90.0
 
@@ -114,16 +114,15 @@ class _Ray:
             raise Unavailable("ray", f"the head at {address} runs without a dashboard, which Serve is deployed through")
         self._url = f"http://{dashboard.decode()}/api/serve/applications/"
         token = ray_authentication(settings).get("RAY_AUTH_TOKEN")
-        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._http = httpx.Client(headers=headers, timeout=REQUEST_TIMEOUT_S, trust_env=False)
 
     def serve_details(self) -> Json:
         return self.request("GET")
 
     def request(self, method: str, body: Json | None = None) -> Json:
         try:
-            response = httpx.request(
-                method, self._url, json=body, headers=self._headers, timeout=REQUEST_TIMEOUT_S, trust_env=False
-            )
+            response = self._http.request(method, self._url, json=body)
             response.raise_for_status()
         except httpx.HTTPStatusError as exc:
             said = exc.response.text[-2_000:]

@@ -21,24 +21,8 @@ from app.models.user_tower import TOWER_FOLDER, UserTower
 from jobs.artefacts import IMPORTANCE, VERDICT, WEIGHTS
 from jobs.boosters import BoosterPlan, fit_of
 from jobs.messages import Messages
-from jobs.snapshots import Snapshot
 from jobs.towers_loop import EARLY, FINAL, TIMELINE
-from jobs.train_ranking import Backend
-
-
-@dataclass(frozen=True, slots=True)
-class RankerTask:
-    """What to train on, how, and where to leave it."""
-
-    snapshot: Snapshot
-    store_uri: str
-    towers: str  # folder of the towers' run
-    folder: str
-    attempts: str
-    config: RankerConfig
-    backend: Backend
-    num_workers: int
-    num_threads: int
+from jobs.train_ranking import RankerTask
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,8 @@ Output, `learning-models/rankers/{run}/`: `ranker/`, `verdict.json` (models and 
 `importance.json`.
 """
 
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 import psutil
 from pydantic import Field
@@ -21,9 +22,6 @@ from jobs.ray_session import on_cluster, ray_session
 from jobs.snapshots import Snapshot
 from jobs.tracking import Run, tracked
 
-if TYPE_CHECKING:
-    from jobs.ranker_task import RankerTask
-
 Backend = Literal["ray-train", "xgboost-ray"]
 STEPS = ("reading", "training set", "cross-validation and fit", "verdict on the hold-out")
 
@@ -37,6 +35,21 @@ class Spec(JobSpec):
     )
     num_workers: int = Field(default=1, ge=1, le=64, description="training processes of the final booster")
     ranker: RankerConfig = Field(default_factory=RankerConfig)
+
+
+@dataclass(frozen=True, slots=True)
+class RankerTask:
+    """What to train on, how, and where to leave it."""
+
+    snapshot: Snapshot
+    store_uri: str
+    towers: str  # folder of the towers' run
+    folder: str
+    attempts: str
+    config: RankerConfig
+    backend: Backend
+    num_workers: int
+    num_threads: int
 
 
 def run(spec: Spec, settings: Settings) -> JobResult:
@@ -67,9 +80,7 @@ def run(spec: Spec, settings: Settings) -> JobResult:
     return manifest.result(reused=False)
 
 
-def _task(spec: Spec, planned: Plan, towers: RunManifest, *, store_uri: str, attempts: str) -> "RankerTask":
-    from jobs.ranker_task import RankerTask  # and with it XGBoost: seconds, that a fault in the spec shall not take
-
+def _task(spec: Spec, planned: Plan, towers: RunManifest, *, store_uri: str, attempts: str) -> RankerTask:
     return RankerTask(
         snapshot=Snapshot(store_uri, FEATURES.folder(towers.inputs["features"])),
         store_uri=store_uri,
@@ -83,16 +94,20 @@ def _task(spec: Spec, planned: Plan, towers: RunManifest, *, store_uri: str, att
     )
 
 
-def _train(task: "RankerTask") -> dict[str, float]:
-    from jobs.ranker_task import train_ranker
-
+def _train(task: RankerTask) -> dict[str, float]:
     messages = Messages()
     with steps(RANKERS.job, len(STEPS)) as advance:
 
         def on_message(said: Message) -> None:
             advance(int(said["step"]), STEPS[int(said["step"])])
 
-        return follow(lambda: on_cluster(train_ranker, task, messages), messages, on_message=on_message)
+        return follow(lambda: on_cluster(_train_there, task, messages), messages, on_message=on_message)
+
+
+def _train_there(task: RankerTask, messages: Messages) -> dict[str, float]:
+    from jobs.ranker_task import train_ranker  # and with it XGBoost: this process needs none
+
+    return train_ranker(task, messages)
 
 
 def _log(

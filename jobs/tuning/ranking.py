@@ -11,8 +11,9 @@ from xgboost.callback import TrainingCallback
 from app.errors import Conflict
 from app.models.configs import RankerConfig
 from app.models.train_ranker import RankingSet, as_matrix, booster_params
-from jobs.ranker_task import Late, RankerTask, read_inputs
+from jobs.ranker_task import Late, read_inputs
 from jobs.ray_session import Shared
+from jobs.train_ranking import RankerTask
 from jobs.tuning.reporter import Reporter
 
 DEPTH = 10

@@ -8,10 +8,10 @@ from app.settings import Settings
 from jobs import stores
 from jobs.artefacts import FEATURES, TOWERS, Plan
 from jobs.progress import Advance, steps
-from jobs.ranker_task import RankerTask
 from jobs.ray_session import Shared, free_cpus, ray_session
 from jobs.snapshots import Snapshot
 from jobs.tracking import Run
+from jobs.train_ranking import RankerTask
 from jobs.tuning.ranking import TREES_A_REPORT, RankingTrial, ranking_data
 from jobs.tuning.records import Records, TrialRecord, ranked
 from jobs.tuning.retrieval import RetrievalTrial, retrieval_data

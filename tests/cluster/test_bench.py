@@ -3,11 +3,13 @@
 import json
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from cluster.cli.bench import bench_app
 
 
+@pytest.mark.slow
 def test_features_are_timed_both_ways(tmp_path: Path) -> None:
     result = CliRunner().invoke(bench_app, ["features", "--events", "2000", "--out", str(tmp_path)])
     assert result.exit_code == 0, result.output
