@@ -52,6 +52,44 @@ def training(
     _report(result, _training_table(result), out / "training.json")
 
 
+@bench_app.command()
+def serving(
+    learners: Annotated[int, typer.Option(help="Number of learners.", min=100)] = 10_000,
+    contents: Annotated[int, typer.Option(help="Number of contents.", min=100)] = 10_000,
+    connections: Annotated[
+        list[int] | None, typer.Option(help="Clients at once; may be repeated. 1, 8, 32, 64 and 128 without it.")
+    ] = None,
+    seconds: Annotated[int, typer.Option(help="Of load, each time.", min=1)] = 10,
+    out: Annotated[Path, typer.Option(help="Folder for serving.json, logs and the stack itself.")] = Path("var/bench"),
+) -> None:
+    """Recommendations over HTTP, with authentication, under load from wrk."""
+    from cluster.bench.serving import CONNECTIONS, compare
+
+    result = compare(
+        learners,
+        contents,
+        connections=connections or CONNECTIONS,
+        seconds=seconds,
+        var_dir=out / f"serving-{learners}-{contents}",
+        out=out,
+        tell=_tell,
+    )
+    _report({**result, "ratios": {}}, _serving_table(result), out / "serving.json")
+
+
+def _serving_table(result: dict[str, Any]) -> Table:
+    table = Table(title=f"{result['num_learners']:,} learners, {result['num_contents']:,} contents {_where(result)}")
+    columns = ("way", "connections", "requests/s", "p50 ms", "p95 ms", "p99 ms", "failed", "CPU ms a request")
+    for name in (*columns, "wrk's CPU"):
+        table.add_column(name, justify="left" if name == "way" else "right")
+    for row in result["rows"]:
+        quantiles = (f"{row[name]:.1f}" for name in ("p50_ms", "p95_ms", "p99_ms"))
+        failed = f"{row['num_refused'] + row['num_broken']}"
+        shares = (f"{row['cpu_ms_a_request']:.2f}", f"{row['client_cpu_share']:.0%}")
+        table.add_row(row["way"], f"{row['connections']}", f"{row['per_s']:,.0f}", *quantiles, failed, *shares)
+    return table
+
+
 def _tell(what: str) -> None:
     Console(stderr=True, highlight=False).print(f"bench: {what}")
 

@@ -30,6 +30,7 @@ def ranking_lists() -> RankingSet:
     return RankingSet(matrix, wanted.astype(np.float32), query, query + 1, np.eye(DIM, dtype=np.float32), recall=1.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_two_workers_learn_what_one_process_does(driven_cluster: str, tmp_path: Path, backend: Backend) -> None:
     data, rows = ranking_lists(), np.arange(NUM_LISTS * LENGTH)

@@ -4,6 +4,7 @@ import shutil
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -209,21 +210,28 @@ def test_other_inputs_give_other_features(made: JobWorld, released: JobResult, s
     assert build_features.run(build_features.Spec(), made.settings).reused  # as before, found again
 
 
+@pytest.mark.slow
 def test_two_workers_train_towers_as_one_does(made: JobWorld, towers: str, store: ObjectStore) -> None:
     alone = TOWERS.find(store, towers)
-    together = train_retrieval.run(two_workers(made, alone.inputs["features"]), made.settings)
+    spec = spec_of(made, "train_retrieval", "num_workers=2", f'features="{alone.inputs["features"]}"')
+    together = train_retrieval.run(spec, made.settings)
     assert together.metrics["num_examples"] == alone.metrics["num_examples"]
     assert together.metrics["recall@100"] == pytest.approx(alone.metrics["recall@100"], abs=0.15)
 
 
-def two_workers(made: JobWorld, features: str) -> Any:
-    return spec_of(made, "train_retrieval", "num_workers=2", f'features="{features}"')
+@dataclass(frozen=True)
+class Recovered:
+    """A training whose workers were killed in the middle."""
+
+    towers: str
+    num_killed: int
+    told: list[tuple[int, float]]  # epoch, loss
 
 
-def test_a_worker_killed_while_it_trains_goes_on_from_its_last_checkpoint(made: JobWorld, store: ObjectStore) -> None:
+@pytest.fixture(scope="module")
+def recovered(made: JobWorld, released: JobResult, store: ObjectStore) -> Recovered:
     settings, longer = made.settings, ("towers.num_epochs=12", "towers.patience=12")
-    run_job("ingest_events", settings)
-    features = run_job("build_features", settings).output
+    features = RANKERS.find(store, "latest").inputs["features"]
     spec = spec_of(made, "train_retrieval", *longer, f'features="{features}"')
     with ThreadPoolExecutor(1) as pool:
         training = pool.submit(train_retrieval.run, spec, settings)
@@ -233,16 +241,22 @@ def test_a_worker_killed_while_it_trains_goes_on_from_its_last_checkpoint(made: 
             worker.kill()
         done = training.result()
     told = epoch_losses(settings, TOWERS.find(store, done.output).mlflow_run)
-    assert len(killed) == 1
+    return Recovered(done.output, len(killed), told)
+
+
+def test_a_worker_killed_while_it_trains_goes_on_from_its_last_checkpoint(recovered: Recovered) -> None:
+    told = recovered.told
+    assert recovered.num_killed == 1
     assert {epoch for epoch, _ in told} == set(range(12))
     # Again: the epoch under way, and those whose checkpoints were on their way to the trainer. From anew it were five.
     assert len(told) <= 15, f"more was trained again than had no checkpoint: {told}"
     assert max(loss for epoch, loss in told if epoch > 1) < dict(told)[1], "the weights were not those of before"
 
 
-def test_ranker_and_index_of_different_towers_make_no_release(made: JobWorld, towers: str, store: ObjectStore) -> None:
-    ranker = RANKERS.find(store, "latest")
-    others = train_retrieval.run(two_workers(made, ranker.inputs["features"]), made.settings).output
+def test_ranker_and_index_of_different_towers_make_no_release(
+    made: JobWorld, towers: str, recovered: Recovered, store: ObjectStore
+) -> None:
+    ranker, others = RANKERS.find(store, "latest"), recovered.towers
     index = build_index.run(build_index.Spec(towers=others), made.settings).output
     with pytest.raises(Conflict, match=f"of towers {towers}, index {index} of {others}"):
         publish_release.run(publish_release.Spec(ranker=ranker.run, index=index), made.settings)

@@ -1,0 +1,112 @@
+"""A stack of the benchmark's own, with a release in production: made once by our own commands, and found again."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import psutil
+from prometheus_client.parser import text_string_to_metric_families
+
+from app.errors import LearnrecError
+from app.serving.access import Role
+from app.serving.keys import signed
+from app.settings import Settings, environment_for, load_settings
+from cluster.stack.processes import marked
+from jobs import stores
+from jobs.world.config import WorldConfig
+from jobs.world.export import load_world
+from jobs.world.world import make_world
+
+END, EVENTS_A_LEARNER, SEED = datetime(2026, 1, 1, tzinfo=UTC), 30, 7
+SPEC = """
+promote = true
+[train_retrieval.towers]
+num_epochs = 2
+max_examples = 100000
+[train_ranking.ranker]
+max_queries = 4000
+"""
+"""Models as large as ever, trained briefly: what they say is not what is measured."""
+
+ROLES = ("Ingress", "Embedder", "Retriever", "Ranker", "haproxy", "postgres", "redis", "milvus")
+TOKEN_TTL_S = 3600
+
+
+@dataclass
+class Served:
+    """The stack in `var_dir`; what its commands say goes to `log`."""
+
+    var_dir: Path
+    log: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def learnrec(self, *arguments: str, **extra: str) -> None:
+        """Raises LearnrecError: the command failed."""
+        with self.log.open("ab") as stream:
+            code = subprocess.run(
+                [sys.executable, "-m", "cluster.cli", *arguments],
+                env={**environment_for(self.var_dir), **self.environment, **extra},
+                stdout=stream,
+                stderr=stream,
+                check=False,
+            ).returncode
+        if code:
+            raise LearnrecError(f"`learnrec {' '.join(arguments)}` failed with exit code {code}: {self.log} says why")
+
+    def release(self, num_learners: int, num_contents: int, *, tell: Callable[[str], None]) -> None:
+        """A world, and models of it in production; the stack is up afterwards, but does not serve."""
+        spec = self.var_dir / "bench.toml"
+        self.var_dir.mkdir(parents=True, exist_ok=True)
+        spec.write_text(SPEC)
+        self.learnrec("up", "--no-serve")
+        made = self.var_dir / f"made-{num_learners}-{num_contents}"
+        if made.exists():
+            return
+        tell(f"making {num_learners:,} learners and {num_contents:,} contents, and a release of them: minutes, once")
+        self._fill(num_learners, num_contents)
+        self.learnrec("job", "run", "pipeline", "--spec", str(spec))
+        made.touch()
+
+    def _fill(self, num_learners: int, num_contents: int) -> None:
+        config = WorldConfig(
+            num_learners=num_learners, num_contents=num_contents, end=END, events_per_learner=EVENTS_A_LEARNER
+        )
+        settings = self.settings()
+        with stores.warehouse(settings) as warehouse, stores.event_log(settings) as log:
+            load_world(make_world(config, SEED), warehouse=warehouse, log=log, advance=lambda *_: None)
+
+    def settings(self) -> Settings:
+        return load_settings(var_dir=self.var_dir)
+
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.settings().http_port}"
+
+    def token(self) -> str:
+        return signed(self.settings(), user="bench", role=Role.SERVICE, ttl_s=TOKEN_TTL_S)
+
+    def stages(self) -> dict[str, tuple[float, float]]:
+        """Seconds and number of batches so far of each stage, as the ingress counts them."""
+        text = httpx.get(f"{self.url()}/metrics", timeout=10, trust_env=False).raise_for_status().text
+        found: dict[str, dict[str, float]] = {}
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                part = sample.name.removeprefix("learnrec_stage_seconds_")
+                if part in ("sum", "count") and sample.name != part:
+                    found.setdefault(sample.labels["stage"], {})[part] = sample.value
+        return {stage: (values["sum"], values["count"]) for stage, values in found.items()}
+
+    def cpu(self) -> dict[str, float]:
+        """CPU seconds so far of the stack's processes, by role."""
+        spent: dict[str, float] = dict.fromkeys((*ROLES, "other"), 0.0)
+        for process in marked(str(self.var_dir)):
+            with suppress(psutil.Error):
+                told = f"{process.name()} {' '.join(process.cmdline())}"
+                times = process.cpu_times()
+                role = next((role for role in ROLES if role in told), "other")
+                spent[role] += times.user + times.system
+        return spent

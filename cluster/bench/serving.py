@@ -1,0 +1,99 @@
+"""Recommendations over HTTP under closed-loop load: requests a second and latency, by number of connections."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psycopg
+
+from cluster.bench.load import Load, run_load, wrk
+from cluster.bench.measure import machine
+from cluster.bench.served import Served
+
+CONNECTIONS = (1, 8, 32, 64, 128)
+NUM_PATHS, NUM_RETURNED = 5_000, 10
+WARM_UP_S = 3
+OPEN_DOORS = {"LEARNREC_RATE_LIMIT": "100000000/minute"}
+BACKENDS = {"FAISS": "faiss", "Milvus Lite": "milvus"}
+
+
+def compare(
+    num_learners: int,
+    num_contents: int,
+    *,
+    connections: Sequence[int] = CONNECTIONS,
+    seconds: int,
+    var_dir: Path,
+    out: Path,
+    tell: Callable[[str], None],
+) -> dict[str, Any]:
+    """Everything with authentication on, PostgreSQL and Redis; 100 candidates, 10 returned.
+
+    Raises NotFound: there is no wrk. LearnrecError: a command failed, or an answer was none.
+    """
+    wrk()
+    out.mkdir(parents=True, exist_ok=True)
+    result: dict[str, Any] = {
+        "machine": machine(),
+        "num_learners": num_learners,
+        "num_contents": num_contents,
+        "seconds": seconds,
+        "rows": [],
+    }
+    made = Served(var_dir.resolve(), out / "serving.log", OPEN_DOORS)
+    try:
+        made.release(num_learners, num_contents, tell=tell)
+        paths = _paths(made)
+        made.learnrec("down")
+        for name, backend in BACKENDS.items():
+            served = Served(made.var_dir, made.log, {**OPEN_DOORS, "LEARNREC_RETRIEVAL_BACKEND": backend})
+            tell(f"{name}: starting")
+            served.learnrec("up")
+            for number in connections:
+                tell(f"{name}: {number} connections for {seconds} s")
+                result["rows"].append({"way": name, **_measured(served, paths, number, seconds)})
+            served.learnrec("down")
+    finally:
+        made.learnrec("down")
+    return result
+
+
+def _paths(served: Served) -> list[str]:
+    """Of learners drawn at random."""
+    with psycopg.connect(served.settings().need("postgres_url")) as connection:
+        rows = connection.execute("SELECT external_id FROM users ORDER BY user_id").fetchall()
+    drawn = np.random.default_rng(7).permutation(len(rows))[:NUM_PATHS]
+    return [f"/recommend/{rows[at][0]}?k={NUM_RETURNED}" for at in drawn]
+
+
+def _measured(served: Served, paths: Sequence[str], connections: int, seconds: int) -> dict[str, Any]:
+    """One load, after a short one to warm up; CPU and stages of what it took."""
+    token, url = served.token(), served.url()
+    run_load(url, paths, token=token, connections=connections, seconds=WARM_UP_S)
+    cpu, stages, began = served.cpu(), served.stages(), time.monotonic()
+    load = run_load(url, paths, token=token, connections=connections, seconds=seconds)
+    elapsed = time.monotonic() - began
+    spent = {role: round(value - cpu[role], 2) for role, value in served.cpu().items()}
+    return {**asdict(load), **_shares(load, spent, elapsed), "stages_ms": _stages_ms(stages, served.stages())}
+
+
+def _shares(load: Load, spent: dict[str, float], elapsed: float) -> dict[str, Any]:
+    num = max(load.per_s * load.seconds, 1.0)
+    return {
+        "cpu_s": spent,
+        "cpu_ms_a_request": round(1000 * sum(spent.values()) / num, 3),
+        "client_cpu_share": round(load.client_cpu_s / elapsed, 3),
+    }
+
+
+def _stages_ms(before: dict[str, tuple[float, float]], after: dict[str, tuple[float, float]]) -> dict[str, float]:
+    """Mean milliseconds of a batch in each stage."""
+    means = {}
+    for stage, (seconds, number) in after.items():
+        seconds_then, number_then = before.get(stage, (0.0, 0.0))
+        if number > number_then:
+            means[stage] = round(1000 * (seconds - seconds_then) / (number - number_then), 2)
+    return means
