@@ -3,8 +3,6 @@
 import shutil
 import signal
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +25,7 @@ from jobs.job import JobResult
 from jobs.runner import run_job
 from jobs.snapshots import EXAMPLES, ITEMS, LEARNER_AGGREGATES, Snapshot
 from tests.cluster.jobworld import JobWorld, job_process, job_world, spec_of, until, write_addresses
-from tests.cluster.training import epoch_losses, training_workers
+from tests.cluster.training import Recovered, trained_with_a_kill
 
 
 @pytest.fixture(scope="module")
@@ -219,29 +217,12 @@ def test_two_workers_train_towers_as_one_does(made: JobWorld, towers: str, store
     assert together.metrics["recall@100"] == pytest.approx(alone.metrics["recall@100"], abs=0.15)
 
 
-@dataclass(frozen=True)
-class Recovered:
-    """A training whose workers were killed in the middle."""
-
-    towers: str
-    num_killed: int
-    told: list[tuple[int, float]]  # epoch, loss
-
-
 @pytest.fixture(scope="module")
 def recovered(made: JobWorld, released: JobResult, store: ObjectStore) -> Recovered:
     settings, longer = made.settings, ("towers.num_epochs=12", "towers.patience=12")
     features = RANKERS.find(store, "latest").inputs["features"]
     spec = spec_of(made, "train_retrieval", *longer, f'features="{features}"')
-    with ThreadPoolExecutor(1) as pool:
-        training = pool.submit(train_retrieval.run, spec, settings)
-        until(lambda: len(epoch_losses(settings)) > 4 or training.done(), lambda: f"{epoch_losses(settings)}")
-        killed = training_workers(settings.need("ray_address"))
-        for worker in killed:
-            worker.kill()
-        done = training.result()
-    told = epoch_losses(settings, TOWERS.find(store, done.output).mlflow_run)
-    return Recovered(done.output, len(killed), told)
+    return trained_with_a_kill(spec, settings)
 
 
 def test_a_worker_killed_while_it_trains_goes_on_from_its_last_checkpoint(recovered: Recovered) -> None:

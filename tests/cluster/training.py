@@ -1,9 +1,37 @@
 """A training under way, seen from outside: what it told MLflow, and the processes that do it."""
 
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
 import psutil
 
 from app.settings import Settings
+from jobs import stores, train_retrieval
+from jobs.artefacts import TOWERS
 from jobs.tracking import EXPERIMENT
+from tests.cluster.jobworld import until
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """A training whose workers were killed in the middle."""
+
+    towers: str
+    num_killed: int
+    told: list[tuple[int, float]]  # epoch, loss
+
+
+def trained_with_a_kill(spec: train_retrieval.Spec, settings: Settings) -> Recovered:
+    """Workers are killed when five epochs are told of."""
+    with ThreadPoolExecutor(1) as pool:
+        training = pool.submit(train_retrieval.run, spec, settings)
+        until(lambda: len(epoch_losses(settings)) > 4 or training.done(), lambda: f"{epoch_losses(settings)}")
+        killed = training_workers(settings.need("ray_address"))
+        for worker in killed:
+            worker.kill()
+        done = training.result()
+    told = epoch_losses(settings, TOWERS.find(stores.objects(settings), done.output).mlflow_run)
+    return Recovered(done.output, len(killed), told)
 
 
 def epoch_losses(settings: Settings, run_id: str = "") -> list[tuple[int, float]]:
