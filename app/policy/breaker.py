@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+FAIR_SHARE = 0.05
+"""Of a request's usual budget."""
+
 
 @dataclass(slots=True)
 class Breaker:
@@ -36,3 +39,12 @@ class Breaker:
     @property
     def closed(self) -> bool:
         return self._open_until is None
+
+
+def is_fair(deadline_s: float, *, budget_s: float) -> bool:
+    """Whether being later than that says anything of a dependency.
+
+    A request in a hurry, or one that lost its time before, leaves less than any dependency needs; were that counted,
+    one such client would open the breaker for all.
+    """
+    return deadline_s >= FAIR_SHARE * budget_s

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import orjson
 import pyarrow as pa
-from fastapi import FastAPI, Path, Query, Request, Response
+from fastapi import FastAPI, Header, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -27,6 +27,7 @@ from app.serving.schemas import EVENTS, EventIn, EventsAccepted, HealthReport, R
 from app.serving.service import MAX_ITEMS, Answer, Service
 
 JSON = "application/json"
+MIN_TIMEOUT_MS = 10
 DEPENDENCIES = ("postgres", "redis", "event_log", "milvus", "mlflow", "embedder", "retriever", "ranker")
 _EVENTS_BODY = {
     "requestBody": {
@@ -72,11 +73,14 @@ def _add_recommend(app: FastAPI, service: Service) -> None:
         request: Request,
         user_id: Annotated[str, Path(min_length=1, max_length=MAX_ID_LENGTH)],
         k: Annotated[int, Query(ge=1, le=MAX_ITEMS, description="contents wanted")] = 10,
+        x_request_timeout_ms: Annotated[
+            int | None, Header(ge=MIN_TIMEOUT_MS, description="milliseconds for the answer, where fewer than usual")
+        ] = None,
     ) -> Response:
         """Contents for one learner, best first; never those that they completed."""
         canonical = canonical_id(user_id)
         require_own(caller_of(request), canonical)
-        answer = await service.recommend(canonical, k)
+        answer = await service.recommend(canonical, k, timeout_ms=x_request_timeout_ms)
         return Response(orjson.dumps(_said(request, user_id, answer)), media_type=JSON)
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from app.domain.learners import WINDOW, Learners
 from app.domain.slates import Candidates
 from app.errors import DeadlineExceeded, Unavailable
-from app.policy.breaker import Breaker
+from app.policy.breaker import Breaker, is_fair
 from app.ports.metadata import LearnerDirectory, LearnerRecords
 from app.ports.online_features import OnlineFeatures, OnlineLearners
 from app.recommend.stages import Retrieved, within
@@ -46,6 +46,7 @@ class World:
     embedder: Stage
     retriever: Stage
     ranker: Stage
+    budget_s: float  # of a usual request
     breakers: dict[str, Breaker] = field(default_factory=dict)
     caching: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -66,8 +67,9 @@ class World:
         except MissingRelease:
             breaker.succeeded()
             raise
-        except TimeoutError as exc:
-            breaker.failed(time.monotonic())
+        except (TimeoutError, DeadlineExceeded) as exc:
+            if is_fair(deadline_s, budget_s=self.budget_s):
+                breaker.failed(time.monotonic())
             raise DeadlineExceeded(name, f"no answer within {deadline_s * 1000:.0f} ms") from exc
         except Unavailable:
             breaker.failed(time.monotonic())

@@ -11,7 +11,7 @@ from app.adapters.faiss_index import FaissIndex
 from app.adapters.milvus_index import MilvusIndex
 from app.errors import DeadlineExceeded, Unavailable
 from app.models.release import Release
-from app.policy.breaker import Breaker
+from app.policy.breaker import Breaker, is_fair
 from app.ports.vector_index import Neighbours
 from app.recommend.stages import Fault, Retrieved
 from app.serving.arguments import GraphArguments
@@ -71,13 +71,20 @@ class Retriever(StageReplica[_Indexes]):
             return Fault("milvus", "open", self._milvus_fault or "")
         try:
             found = await milvus.search(queries, limit=limit, deadline_s=deadline_s)
+        except DeadlineExceeded as exc:
+            if is_fair(deadline_s, budget_s=self.settings.request_timeout_ms / 1000):
+                self._failed(exc)
+            return Fault("milvus", "late", exc.reason)
         except Unavailable as exc:
-            self._breaker.failed(time.monotonic())
-            self._milvus_fault = exc.reason
-            return Fault("milvus", "late" if isinstance(exc, DeadlineExceeded) else "unavailable", exc.reason)
+            self._failed(exc)
+            return Fault("milvus", "unavailable", exc.reason)
         self._breaker.succeeded()
         self._milvus_fault = None
         return found
+
+    def _failed(self, exc: Unavailable) -> None:
+        self._breaker.failed(time.monotonic())
+        self._milvus_fault = exc.reason
 
     async def status(self) -> StageStatus:
         base = await super().status()

@@ -32,6 +32,11 @@ from app.settings import Settings
 MAX_ITEMS = 100
 POPULAR_KEPT_S = 10.0
 LOG_GROUP = "ingest_events"
+
+HURRIES_MS = (10, 20, 50, 100, 200, 500, 1000)
+"""Classes of budgets below the usual one. Requests wait only for others of their class: a batch has one deadline, and
+one client in a hurry must not degrade the answers of the rest."""
+
 _LOG = logging.getLogger(__name__)
 
 
@@ -40,6 +45,7 @@ class Question:
     user_id: str  # canonical
     limit: int
     asked_at: float  # monotonic seconds
+    deadline: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +66,9 @@ class Service:
         self._features = RedisFeatures(settings.need("redis_url"))
         self._log = RedisEventLog(settings.need("redis_url"))
         self._popular_contents = PostgresPopularContents(settings.need("postgres_url"))
-        self._world = World(self._directory, self._features, embedder, retriever, ranker)
+        self._world = World(
+            self._directory, self._features, embedder, retriever, ranker, settings.request_timeout_ms / 1000
+        )
         self._keeper: ReleaseKeeper[Release] = ReleaseKeeper(settings, _opened)
         self._monitor = Monitor(
             self._keeper,
@@ -72,15 +80,17 @@ class Service:
             },
             switch=self._serve,
         )
-        self._coalescer: Coalescer[Question, Answer] = Coalescer(
-            self._answer,
-            Gathering(
-                max_batch=arguments.max_batch,
-                max_in_flight=arguments.max_in_flight,
-                wait_s=arguments.wait_ms / 1000,
-                max_waiting=arguments.max_waiting,
-            ),
+        gathering = Gathering(
+            max_batch=arguments.max_batch,
+            max_in_flight=arguments.max_in_flight,
+            wait_s=arguments.wait_ms / 1000,
+            max_waiting=arguments.max_waiting,
         )
+        usual = settings.request_timeout_ms
+        self._coalescers: dict[int, Coalescer[Question, Answer]] = {
+            budget_ms: Coalescer(self._answer, gathering)
+            for budget_ms in (*(hurry for hurry in HURRIES_MS if hurry < usual), usual)
+        }
         self._current: tuple[Release, LiveStages] | None = None
         self._popular: tuple[float, pa.Table] | None = None
         self._watching: asyncio.Task[None] | None = None
@@ -108,9 +118,15 @@ class Service:
         """Whether the threads and tasks behind the requests still run."""
         return self._keeper.alive and self._watching is not None and not self._watching.done()
 
-    async def recommend(self, user_id: str, limit: int) -> Answer:
-        """`user_id` is canonical. Raises Unavailable: overloaded, or no release and no content at all."""
-        return await self._coalescer.ask(Question(user_id, limit, time.monotonic()))
+    async def recommend(self, user_id: str, limit: int, *, timeout_ms: int | None = None) -> Answer:
+        """`user_id` is canonical; `timeout_ms` may lower the usual budget.
+
+        Raises Unavailable: overloaded, or no release and no content at all.
+        """
+        budget_ms = min(timeout_ms or self.settings.request_timeout_ms, self.settings.request_timeout_ms)
+        company = max((of for of in self._coalescers if of <= budget_ms), default=min(self._coalescers))
+        now = time.monotonic()
+        return await self._coalescers[company].ask(Question(user_id, limit, now, now + budget_ms / 1000))
 
     async def record(self, events: pa.Table) -> tuple[str, ...]:
         """Log events of EVENT_SCHEMA, then let the next recommendation know them; returns what did not work.
@@ -137,11 +153,10 @@ class Service:
     async def _answer(self, questions: Sequence[Question]) -> list[Answer]:
         """One batch: everything in it is answered by one release."""
         began = time.monotonic()
-        asked_at = min(question.asked_at for question in questions)
         batch = RequestBatch(
             user_ids=tuple(question.user_id for question in questions),
             limits=tuple(question.limit for question in questions),
-            deadline=asked_at + self.settings.request_timeout_ms / 1000,
+            deadline=min(question.deadline for question in questions),
         )
         outcome = await self._outcome(batch)
         self.metrics.batch(outcome)

@@ -56,6 +56,24 @@ def test_k_may_be_more_than_there_is(served: House, k: int) -> None:
     assert [item["position"] for item in items] == list(range(1, len(items) + 1))
 
 
+@pytest.mark.parametrize("timeout_ms", [10, 35, 1_000_000])
+def test_a_request_in_a_hurry_is_answered_with_what_is_there_by_then(served: House, timeout_ms: int) -> None:
+    with served.client() as client:
+        headers = {"X-Request-Timeout-Ms": str(timeout_ms)}
+        hasty = [client.get(f"/recommend/{learner(served)}", headers=headers).raise_for_status() for _ in range(5)]
+        usual = client.get(f"/recommend/{learner(served)}").raise_for_status().json()
+    assert all(len(response.json()["items"]) == 10 for response in hasty)
+    assert usual["degraded"] == [], "the hurry of others is not ours"
+
+
+@pytest.mark.parametrize("timeout_ms", ["0", "9", "-1", "soon"])
+def test_a_budget_that_no_answer_fits_in_is_refused(served: House, timeout_ms: str) -> None:
+    with served.client() as client:
+        response = client.get(f"/recommend/{learner(served)}", headers={"X-Request-Timeout-Ms": timeout_ms})
+    assert response.status_code == 422
+    assert "X-Request-Timeout-Ms" in response.text or "x-request-timeout-ms" in response.text
+
+
 def test_two_hundred_mixed_requests_at_once_each_get_their_own_answer(served: House) -> None:
     numbers = [random.Random(3).randrange(served.tiny.world.users.num_rows) for _ in range(40)]
     questions = [(learner(served, number), 1 + number % 20) for number in numbers]

@@ -1,6 +1,6 @@
 """When a breaker lets calls through."""
 
-from app.policy.breaker import Breaker
+from app.policy.breaker import Breaker, is_fair
 
 
 def test_a_working_dependency_is_always_asked() -> None:
@@ -47,3 +47,9 @@ def test_a_probe_that_never_reports_back_is_followed_by_another() -> None:
     breaker.failed(0.0)
     assert breaker.allows(1.1)
     assert breaker.allows(2.2)
+
+
+def test_only_who_had_time_to_answer_is_blamed_for_being_late() -> None:
+    usual_s = 0.2
+    assert is_fair(0.3 * usual_s, budget_s=usual_s), "a stage's usual share"
+    assert not is_fair(0.002, budget_s=usual_s), "the share of a request with 10 ms"
