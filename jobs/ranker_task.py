@@ -30,7 +30,6 @@ class Inputs:
     """What the ranker is made from."""
 
     dataset: Dataset
-    examples: Examples
     timeline: Timeline
     early: UserTower
     early_items: np.ndarray
@@ -43,7 +42,7 @@ def train_ranker(task: RankerTask, messages: Messages) -> dict[str, float]:
     messages.say({"step": 0})
     inputs = read_inputs(task)
     messages.say({"step": 1})
-    late = Late.of(inputs, seed=task.config.seed)
+    late = Late.of(inputs, task.snapshot.examples(), seed=task.config.seed)
     data = late.ranking_set(task.config)
     messages.say({"step": 2})
     plan = BoosterPlan(task.config, task.num_workers, f"{task.store_uri}/{task.attempts}")
@@ -70,7 +69,6 @@ def read_inputs(task: RankerTask) -> Inputs:
         early, final = Path(work) / EARLY, Path(work) / FINAL
         return Inputs(
             dataset=Dataset(snapshot.catalogue(), snapshot.vocabulary(), snapshot.events()),
-            examples=snapshot.examples(),
             timeline=Timeline.load(Path(work) / TIMELINE),
             early=UserTower(early / TOWER_FOLDER, num_threads=task.num_threads),
             early_items=np.load(early / "item_embeddings.npy"),
@@ -88,9 +86,10 @@ class Late:
     items: Items
 
     @classmethod
-    def of(cls, inputs: Inputs, *, seed: int) -> "Late":
-        timeline, dataset, now = inputs.timeline, inputs.dataset, inputs.examples.learners.now
-        examples = inputs.examples.take((now >= timeline.ranker_from) & (now < timeline.holdout_from))
+    def of(cls, inputs: Inputs, examples: Examples, *, seed: int) -> "Late":
+        """From all examples, which are not held on to."""
+        timeline, dataset, now = inputs.timeline, inputs.dataset, examples.learners.now
+        examples = examples.take((now >= timeline.ranker_from) & (now < timeline.holdout_from))
         items = items_at(
             dataset.pairs,
             inputs.early_items,

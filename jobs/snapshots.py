@@ -49,7 +49,7 @@ class Snapshot:
         return EventArrays.sort(*(table[name].to_numpy() for name in INDEX_EVENT_SCHEMA.names))
 
     def examples(self) -> Examples:
-        """In no order that means anything."""
+        """Those of a learner follow each other, in order of time."""
         return from_table(self._table(EXAMPLES))
 
     def download(self, part: str, folder: Path) -> None:

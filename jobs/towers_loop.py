@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import ray.train
 
 from app.adapters.object_store import ObjectStore
@@ -45,7 +46,7 @@ class TowersTask:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The examples by time."""
+    """The examples by time; what is early is a view of what is known."""
 
     early: Examples  # before the ranker's time
     valid: Examples  # a sample of the ranker's time: stops the early towers
@@ -56,13 +57,14 @@ class Parts:
     def of(cls, examples: Examples, *, holdout_share: float, seed: int) -> "Parts":
         from app.models.fit import validation_sample
 
-        now = examples.learners.now
-        timeline = Timeline.of(now, holdout_share=holdout_share)
-        late = (now >= timeline.ranker_from) & (now < timeline.holdout_from)
+        timeline = Timeline.of(examples.learners.now, holdout_share=holdout_share)
+        examples = examples.take(np.argsort(examples.learners.now, kind="stable"))
+        bounds = (timeline.ranker_from, timeline.holdout_from)
+        ranker_at, holdout_at = np.searchsorted(examples.learners.now, bounds).tolist()
         return cls(
-            early=examples.take(now < timeline.ranker_from),
-            valid=validation_sample(examples.take(late), seed=seed),
-            known=examples.take(now < timeline.holdout_from),
+            early=examples.take(slice(ranker_at)),
+            valid=validation_sample(examples.take(slice(ranker_at, holdout_at)), seed=seed),
+            known=examples.take(slice(holdout_at)),
             timeline=timeline,
         )
 
@@ -120,7 +122,7 @@ def train_loop(config: dict[str, Any]) -> None:
 
     def on_epoch(epoch: int, metrics: dict[str, float]) -> None:
         if first:
-            config["messages"].say({"epoch": epoch, **metrics})
+            config["messages"].say({"epoch": epoch, "most": task.config.epochs_for(len(parts.early)), **metrics})
         with tempfile.TemporaryDirectory() as folder:
             if first:
                 save_checkpoint(Path(folder), model, stopping)

@@ -68,14 +68,15 @@ def _train(spec: Spec, planned: Plan, *, store_uri: str, track: Run) -> dict[str
         max_failures=spec.max_failures,
     )
     messages = Messages()
-    with steps(TOWERS.job, spec.towers.num_epochs + 1) as advance:
+    with steps(TOWERS.job, 100) as advance:
 
         def on_message(said: Message) -> None:
-            epoch = int(said["epoch"])
-            values = {name: value for name, value in said.items() if name != "epoch"}
+            epoch, most = int(said["epoch"]), int(said["most"])
+            values = {name: value for name, value in said.items() if name not in ("epoch", "most")}
             track.metrics({f"epoch_{name}": value for name, value in values.items()}, step=epoch)
             shown = ", ".join(f"{name} {value:.4f}" for name, value in values.items())
-            advance(epoch + 1, f"epoch {epoch + 1} of at most {spec.towers.num_epochs}: {shown}")
+            percent = 100 * (epoch + 1) // (most + 1)  # one more follows, over everything
+            advance(percent, f"epoch {epoch + 1} of at most {most}: {shown}")
 
         advance(0, "starting workers")
         follow(lambda: on_cluster(train_towers, task, messages), messages, on_message=on_message)

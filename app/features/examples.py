@@ -50,7 +50,8 @@ class Examples:
     def __len__(self) -> int:
         return len(self.content)
 
-    def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> "Examples":
+    def take(self, rows: NDArray[np.int64] | NDArray[np.bool_] | slice) -> "Examples":
+        """Copies; of a slice, views."""
         return Examples(take_learners(self.learners, rows), self.content[rows], self.strength[rows])
 
 
@@ -93,10 +94,15 @@ def to_table(examples: Examples) -> pa.Table:
 
 
 def from_table(table: pa.Table) -> Examples:
-    """Arrays of a table of EXAMPLE_SCHEMA (columns may come in any order, lists of fixed size or not)."""
+    """Arrays of a table of EXAMPLE_SCHEMA (columns may come in any order, lists of fixed size or not).
+
+    A column is let go as soon as it is an array: where nobody else holds the table, memory holds it once.
+    """
 
     def column(name: str) -> NDArray[Any]:
+        nonlocal table
         array = table[name].combine_chunks()
+        table = table.drop_columns(name)
         flat = array.flatten() if name in _LISTS else array
         values = flat.to_numpy(zero_copy_only=False)
         return values.reshape(-1, HISTORY) if name in _LISTS else values

@@ -38,7 +38,7 @@ class RankingData:
 def ranking_data(task: RankerTask, *, validation_share: float) -> RankingData:
     """Raises Conflict: no list of the learners that are held out has anything that they met."""
     config = task.config
-    late = Late.of(read_inputs(task), seed=config.seed)
+    late = Late.of(read_inputs(task), task.snapshot.examples(), seed=config.seed)
     user = late.examples.learners.user_index
     learners = np.unique(user)
     rng = np.random.default_rng(config.seed)

@@ -96,6 +96,8 @@ class RayEngine(Engine):
             [*ray, "start", "--head", "--block", "--disable-usage-stats", *(f"--{k}={v}" for k, v in options.items())],
             {
                 **self.authentication(),
+                # Of cores it would expect two processes a core to start at once, and warn all who run a job of more.
+                "RAY_worker_maximum_startup_concurrency": str(options["num-cpus"]),
                 "RAY_prestart_worker_first_driver": "0",  # one worker per logical CPU would start at once
                 "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # a process a training, and the node stays
                 "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(fallback_http_port),
