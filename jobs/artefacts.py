@@ -71,7 +71,10 @@ class Shelf:
             return None
 
     def publish(self, store: ObjectStore, manifest: RunManifest, *, fingerprint: str) -> None:
-        """Make the run's folder an output: manifest first, then the two ways to find it."""
+        """Make the run's folder an output: manifest first, then the two ways to find it.
+
+        Call it when MLflow's run has ended: what is found here is not made again, and its run would stay RUNNING.
+        """
         store.write_json(f"{self.folder(manifest.run)}/{MANIFEST}", manifest.model_dump())
         self.point(store, manifest.run, fingerprint=fingerprint)
 

@@ -75,7 +75,7 @@ def run(spec: Spec, settings: Settings) -> JobResult:
         }
         track.metrics(metrics)
         done = planned.manifest(metrics=metrics, facts={"k": spec.k}, mlflow_run=track.run_id, run_url=track.url)
-        RECOMMENDATIONS.publish(store, done, fingerprint=planned.fingerprint)
+    RECOMMENDATIONS.publish(store, done, fingerprint=planned.fingerprint)
     return done.result(reused=False)
 
 

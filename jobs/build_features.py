@@ -79,7 +79,7 @@ def run(spec: Spec, settings: Settings) -> JobResult:
         manifest = planned.manifest(
             metrics=metrics, facts={"feature_schema": FEATURE_SCHEMA}, mlflow_run=track.run_id, run_url=track.url
         )
-        FEATURES.publish(store, manifest, fingerprint=planned.fingerprint)
+    FEATURES.publish(store, manifest, fingerprint=planned.fingerprint)
     return manifest.result(reused=False)
 
 

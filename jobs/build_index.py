@@ -59,7 +59,7 @@ def run(spec: Spec, settings: Settings) -> JobResult:
         manifest = planned.manifest(
             metrics=metrics, facts={"collection": collection}, mlflow_run=track.run_id, run_url=track.url
         )
-        INDEXES.publish(store, manifest, fingerprint=planned.fingerprint)
+    INDEXES.publish(store, manifest, fingerprint=planned.fingerprint)
     return manifest.result(reused=False)
 
 

@@ -51,10 +51,10 @@ def run(spec: Spec, settings: Settings) -> JobResult:
         verdict = store.read_json(f"{RANKERS.folder(ranker.run)}/{VERDICT}")
         runs = _mlflow_runs(planned, settings) | {RELEASES.job: track.run_id}
         manifest = _manifest(planned, index=index, files=hashes, runs=runs, verdict=verdict, settings=settings)
-        store.write(f"{planned.folder}/{MANIFEST}", manifest.model_dump_json(indent=1).encode())
         track.tag("release_id", manifest.release_id)
         track.table(MANIFEST, manifest.model_dump())
-        _announce(manifest, settings)
+    store.write(f"{planned.folder}/{MANIFEST}", manifest.model_dump_json(indent=1).encode())
+    _announce(manifest, settings)
     return _result(manifest, reused=False, run_url=track.url)
 
 

@@ -75,7 +75,7 @@ def run(spec: Spec, settings: Settings) -> JobResult:
             mlflow_run=track.run_id,
             run_url=track.url,
         )
-        RANKERS.publish(store, manifest, fingerprint=planned.fingerprint)
+    RANKERS.publish(store, manifest, fingerprint=planned.fingerprint)
     store.remove(attempts)
     return manifest.result(reused=False)
 

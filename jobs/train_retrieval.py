@@ -51,7 +51,7 @@ def run(spec: Spec, settings: Settings) -> JobResult:
             mlflow_run=track.run_id,
             run_url=track.url,
         )
-        TOWERS.publish(store, manifest, fingerprint=planned.fingerprint)
+    TOWERS.publish(store, manifest, fingerprint=planned.fingerprint)
     store.remove(_attempts(planned))
     return manifest.result(reused=False)
 

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -16,6 +17,7 @@ from app.errors import LearnrecError
 from app.serving.access import Role
 from app.serving.keys import signed
 from app.settings import Settings, environment_for, load_settings
+from cluster.deploy import deploy, local_config
 from cluster.stack.processes import marked
 from jobs import stores
 from jobs.world.config import WorldConfig
@@ -71,6 +73,15 @@ class Served:
         self._fill(num_learners, num_contents)
         self.learnrec("job", "run", "pipeline", "--spec", str(spec))
         made.touch()
+
+    def serve(self, arguments: dict[str, Any]) -> None:
+        """Bring it up and serve with `arguments` of the graph, other than usual. Raises LearnrecError."""
+        self.learnrec("up", "--no-serve")
+        settings = self.settings()
+        config = local_config(settings)
+        for application in config["applications"]:
+            application["args"] |= arguments
+        deploy(settings, config)
 
     def _fill(self, num_learners: int, num_contents: int) -> None:
         config = WorldConfig(

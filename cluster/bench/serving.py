@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,28 @@ CONNECTIONS = (1, 8, 32, 64, 128)
 NUM_PATHS, NUM_RETURNED = 5_000, 10
 WARM_UP_S = 3
 OPEN_DOORS = {"LEARNREC_RATE_LIMIT": "100000000/minute"}
-BACKENDS = {"FAISS": "faiss", "Milvus Lite": "milvus"}
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way to serve the release."""
+
+    name: str
+    environment: dict[str, str]
+    arguments: dict[str, Any] = field(default_factory=dict[str, Any])  # of the graph, other than usual
+
+
+FAISS = {"LEARNREC_RETRIEVAL_BACKEND": "faiss"}
+WAYS = (
+    Way("FAISS", FAISS),
+    Way("Milvus Lite", {"LEARNREC_RETRIEVAL_BACKEND": "milvus"}),
+    # The same stages as a textbook's graph: every request a call of its own to each stage, Serve's default proxy.
+    Way(
+        "naive, FAISS",
+        {**FAISS, "RAY_SERVE_THROUGHPUT_OPTIMIZED": "0", "RAY_SERVE_ENABLE_HA_PROXY": "0"},
+        {"max_batch": 1, "max_in_flight": 1024, "wait_ms": 0},
+    ),
+)
 
 
 def compare(
@@ -48,17 +69,25 @@ def compare(
         made.release(num_learners, num_contents, tell=tell)
         paths = _paths(made)
         made.learnrec("down")
-        for name, backend in BACKENDS.items():
-            served = Served(made.var_dir, made.log, {**OPEN_DOORS, "LEARNREC_RETRIEVAL_BACKEND": backend})
-            tell(f"{name}: starting")
-            served.learnrec("up")
+        for way in WAYS:
+            served = Served(made.var_dir, made.log, {**OPEN_DOORS, **way.environment})
+            tell(f"{way.name}: starting")
+            served.serve(way.arguments)
             for number in connections:
-                tell(f"{name}: {number} connections for {seconds} s")
-                result["rows"].append({"way": name, **_measured(served, paths, number, seconds)})
+                tell(f"{way.name}: {number} connections for {seconds} s")
+                result["rows"].append({"way": way.name, **_measured(served, paths, number, seconds)})
             served.learnrec("down")
     finally:
         made.learnrec("down")
-    return result
+    return {**result, "ratios": _ratios(result["rows"])}
+
+
+def _ratios(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """Requests a second over the naive way's, at each number of connections."""
+    rate = {(row["way"], row["connections"]): row["per_s"] for row in rows}
+    ours, naive = WAYS[0].name, WAYS[-1].name
+    numbers = [row["connections"] for row in rows if row["way"] == naive]
+    return {f"requests/s over naive, {n} connections": rate[ours, n] / rate[naive, n] for n in numbers}
 
 
 def _paths(served: Served) -> list[str]:

@@ -74,7 +74,7 @@ def serving(
         out=out,
         tell=_tell,
     )
-    _report({**result, "ratios": {}}, _serving_table(result), out / "serving.json")
+    _report(result, _serving_table(result), out / "serving.json")
 
 
 def _serving_table(result: dict[str, Any]) -> Table:

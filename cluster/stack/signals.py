@@ -3,24 +3,46 @@
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
+
+POLITE = (signal.SIGTERM, signal.SIGHUP)
+
+
+class _Noted:
+    """Whether a signal has come since `terminable` began."""
+
+    signal = False
 
 
 @contextmanager
 def terminable() -> Iterator[None]:
     """Within, a polite kill or a closed terminal is an interruption like Ctrl-C, so that what was begun is undone."""
-    polite = (signal.SIGTERM, signal.SIGHUP)
-    before = [signal.signal(number, signal.default_int_handler) for number in polite]
+    _Noted.signal = False
+    heard = [number for number in (signal.SIGINT, *POLITE) if signal.getsignal(number) != signal.SIG_IGN]
+    before = [signal.signal(number, _interrupt) for number in heard]
     try:
         yield
     finally:
-        for number, handler in zip(polite, before, strict=True):
+        for number, handler in zip(heard, before, strict=True):
             signal.signal(number, handler)
+        _Noted.signal = False
+
+
+def heed() -> None:
+    """Raises KeyboardInterrupt where one came and was swallowed, as some libraries do while they are imported."""
+    if _Noted.signal:
+        raise KeyboardInterrupt
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    _Noted.signal = True
+    signal.default_int_handler(number, frame)
 
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
     """Within, here and in processes that are started here, a second Ctrl-C does not leave half of it behind."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    numbers = (signal.SIGINT, *POLITE)
     before = [signal.signal(number, signal.SIG_IGN) for number in numbers]
     try:
         yield
