@@ -1,6 +1,7 @@
 """Real engines for all tests: each starts once a session, at first use, with data of its own."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from tests.serving.tiny import Tiny, Trained
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    # A shell ignores Ctrl-C for what it starts in the background, and the processes that tests interrupt inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
