@@ -2,16 +2,28 @@
 
 import os
 import signal
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
 
 import pytest
 
 from cluster.stack.signals import heed, terminable
 
 
+@contextmanager
+def handled(number: signal.Signals, handler: Any) -> Iterator[None]:
+    """Whatever this process was started with."""
+    before = signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interruption_that_was_swallowed_is_heeded_until_its_work_is_over(number: signal.Signals) -> None:
-    with terminable():
+    with handled(number, signal.SIG_DFL), terminable():
         heed()
         with suppress(KeyboardInterrupt):
             os.kill(os.getpid(), number)
@@ -21,10 +33,6 @@ def test_an_interruption_that_was_swallowed_is_heeded_until_its_work_is_over(num
 
 
 def test_what_the_parent_had_ignored_stays_ignored() -> None:
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        with terminable():
-            os.kill(os.getpid(), signal.SIGHUP)
-            heed()
-    finally:
-        signal.signal(signal.SIGHUP, before)
+    with handled(signal.SIGHUP, signal.SIG_IGN), terminable():
+        os.kill(os.getpid(), signal.SIGHUP)
+        heed()
