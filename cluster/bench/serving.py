@@ -36,7 +36,7 @@ WAYS = (
     Way(
         "naive, FAISS",
         {**FAISS, "RAY_SERVE_THROUGHPUT_OPTIMIZED": "0", "RAY_SERVE_ENABLE_HA_PROXY": "0"},
-        {"max_batch": 1, "max_in_flight": 1024, "wait_ms": 0},
+        {"max_batch": 1, "max_in_flight": 64, "wait_ms": 0},
     ),
 )
 
