@@ -7,7 +7,7 @@ Replicas inherit the environment of Ray's daemons, and with it every address; no
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 import psutil
@@ -49,13 +49,16 @@ def deploy(settings: Settings, config: Json | None = None, *, wait_s: float = 24
 
     Raises Unavailable: Ray does not answer. LearnrecError: the application does not start, with Serve's reason.
     """
-    ray = _Ray(settings)
-    config = config or local_config(settings)
-    running = ray.serve_details()
-    if running.get("applications") and running["http_options"]["port"] != settings.http_port:
-        undeploy(settings)  # Serve keeps the port that it began with
-    deadline = time.monotonic() + wait_s
-    _put(ray, config, deadline=deadline)
+    with _Ray(settings) as ray:
+        running = ray.serve_details()
+        if running.get("applications") and running["http_options"]["port"] != settings.http_port:
+            _undeploy(ray)  # Serve keeps the port that it began with
+        deadline = time.monotonic() + wait_s
+        _put(ray, config or local_config(settings), deadline=deadline)
+        _await(ray, settings, deadline=deadline, wait_s=wait_s)
+
+
+def _await(ray: "_Ray", settings: Settings, *, deadline: float, wait_s: float) -> None:
     while True:
         application = ray.serve_details().get("applications", {}).get(APPLICATION, {})
         if application.get("status") == "DEPLOY_FAILED":
@@ -79,14 +82,18 @@ def _put(ray: "_Ray", config: Json, *, deadline: float) -> None:
         time.sleep(POLL_S)
 
 
-def undeploy(settings: Settings, *, wait_s: float = UNDEPLOY_TIMEOUT_S) -> None:
+def undeploy(settings: Settings) -> None:
     """Stop the application and all of Serve, HAProxy included. Nothing happens where Serve does not run.
 
     Raises Unavailable: Ray does not answer.
     """
-    ray = _Ray(settings)
+    with _Ray(settings) as ray:
+        _undeploy(ray)
+
+
+def _undeploy(ray: "_Ray") -> None:
     ray.request("DELETE")
-    if _until(lambda: not list(ray.haproxies()), seconds=wait_s):
+    if _until(lambda: not list(ray.haproxies()), seconds=UNDEPLOY_TIMEOUT_S):
         return
     for process in ray.haproxies():  # it outlives a proxy actor that was killed, and keeps the ports
         process.kill()
@@ -116,6 +123,12 @@ class _Ray:
         token = ray_authentication(settings).get("RAY_AUTH_TOKEN")
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._http = httpx.Client(headers=headers, timeout=REQUEST_TIMEOUT_S, trust_env=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
 
     def serve_details(self) -> Json:
         return self.request("GET")

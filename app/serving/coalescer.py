@@ -6,7 +6,7 @@ leaves when it is full, when it has waited `wait_s`, or when one in flight comes
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -27,22 +27,34 @@ class Gathering:
 
 
 class Coalescer(Generic[Q, A]):
-    """Turns `ask(question)` calls into `answer(batch)` calls; one event loop."""
+    """Turns `ask(question)` calls into `answer(batch)` calls; one event loop.
 
-    def __init__(self, answer: Callable[[Sequence[Q]], Awaitable[Sequence[A]]], gathering: Gathering) -> None:
-        self._answer, self._gathering = answer, gathering
-        self._waiting: deque[tuple[Q, asyncio.Future[A]]] = deque()
+    Questions travel only with those of the same `company`; companies share the bounds and take turns.
+    """
+
+    def __init__(
+        self,
+        answer: Callable[[Sequence[Q]], Awaitable[Sequence[A]]],
+        gathering: Gathering,
+        *,
+        company: Callable[[Q], Hashable] = lambda _: None,
+    ) -> None:
+        self._answer, self._gathering, self._company = answer, gathering, company
+        self._waiting: dict[Hashable, deque[tuple[Q, asyncio.Future[A]]]] = {}  # whose turn it is comes first
+        self._num_waiting = 0
         self._in_flight: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
 
     async def ask(self, question: Q) -> A:
         """Raises what `answer` raises, and Unavailable where too many wait already."""
-        if len(self._waiting) >= self._gathering.max_waiting:
+        if self._num_waiting >= self._gathering.max_waiting:
             raise Unavailable("service", "too many requests are waiting")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[A] = loop.create_future()
-        self._waiting.append((question, future))
-        if len(self._waiting) >= self._gathering.max_batch:
+        company = self._waiting.setdefault(self._company(question), deque())
+        company.append((question, future))
+        self._num_waiting += 1
+        if len(company) >= self._gathering.max_batch:
             self._send()
         elif self._timer is None:
             # At once still means after this turn of the loop: what arrived together leaves together.
@@ -56,9 +68,7 @@ class Coalescer(Generic[Q, A]):
     def _send(self) -> None:
         """Let as many batches leave as may; the rest leaves when one comes home."""
         while self._waiting and len(self._in_flight) < self._gathering.max_in_flight:
-            size = min(len(self._waiting), self._gathering.max_batch)
-            batch = [self._waiting.popleft() for _ in range(size)]
-            batch = [(question, future) for question, future in batch if not future.done()]  # others gave up waiting
+            batch = [(question, future) for question, future in self._next() if not future.done()]  # some gave up
             if batch:
                 task = asyncio.create_task(self._run(batch))
                 self._in_flight.add(task)
@@ -66,6 +76,16 @@ class Coalescer(Generic[Q, A]):
         if not self._waiting and self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _next(self) -> list[tuple[Q, asyncio.Future[A]]]:
+        """Those of the company whose turn it is; what a batch does not hold of it waits for its next turn."""
+        key = next(iter(self._waiting))
+        company = self._waiting.pop(key)
+        batch = [company.popleft() for _ in range(min(len(company), self._gathering.max_batch))]
+        self._num_waiting -= len(batch)
+        if company:
+            self._waiting[key] = company
+        return batch
 
     def _came_home(self, task: asyncio.Task[None]) -> None:
         self._in_flight.discard(task)

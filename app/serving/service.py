@@ -34,8 +34,8 @@ POPULAR_KEPT_S = 10.0
 LOG_GROUP = "ingest_events"
 
 HURRIES_MS = (10, 20, 50, 100, 200, 500, 1000)
-"""Classes of budgets below the usual one. Requests wait only for others of their class: a batch has one deadline, and
-one client in a hurry must not degrade the answers of the rest."""
+"""Classes of budgets below the usual one. Requests travel only with others of their class: a batch has one deadline,
+and one client in a hurry must not degrade the answers of the rest."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -45,7 +45,11 @@ class Question:
     user_id: str  # canonical
     limit: int
     asked_at: float  # monotonic seconds
-    deadline: float
+    budget_ms: int
+
+    @property
+    def deadline(self) -> float:
+        return self.asked_at + self.budget_ms / 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +90,7 @@ class Service:
             wait_s=arguments.wait_ms / 1000,
             max_waiting=arguments.max_waiting,
         )
-        usual = settings.request_timeout_ms
-        self._coalescers: dict[int, Coalescer[Question, Answer]] = {
-            budget_ms: Coalescer(self._answer, gathering)
-            for budget_ms in (*(hurry for hurry in HURRIES_MS if hurry < usual), usual)
-        }
+        self._coalescer = Coalescer(self._answer, gathering, company=self._company)
         self._current: tuple[Release, LiveStages] | None = None
         self._popular: tuple[float, pa.Table] | None = None
         self._watching: asyncio.Task[None] | None = None
@@ -124,9 +124,7 @@ class Service:
         Raises Unavailable: overloaded, or no release and no content at all.
         """
         budget_ms = min(timeout_ms or self.settings.request_timeout_ms, self.settings.request_timeout_ms)
-        company = max((of for of in self._coalescers if of <= budget_ms), default=min(self._coalescers))
-        now = time.monotonic()
-        return await self._coalescers[company].ask(Question(user_id, limit, now, now + budget_ms / 1000))
+        return await self._coalescer.ask(Question(user_id, limit, time.monotonic(), budget_ms))
 
     async def record(self, events: pa.Table) -> tuple[str, ...]:
         """Log events of EVENT_SCHEMA, then let the next recommendation know them; returns what did not work.
@@ -141,6 +139,11 @@ class Service:
             _LOG.warning("events are logged, but not among the recent ones: %s", exc)
             return ("redis",)
         return ()
+
+    def _company(self, question: Question) -> int:
+        if question.budget_ms == self.settings.request_timeout_ms:
+            return question.budget_ms
+        return max((hurry for hurry in HURRIES_MS if hurry <= question.budget_ms), default=0)
 
     def _serve(self, release: Release | None) -> None:
         if release is None:

@@ -1,7 +1,5 @@
 """A stack of the benchmark's own, with a release in production: made once by our own commands, and found again."""
 
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,6 +15,7 @@ from app.errors import LearnrecError
 from app.serving.access import Role
 from app.serving.keys import signed
 from app.settings import Settings, environment_for, load_settings
+from cluster.commands import run_command
 from cluster.deploy import deploy, local_config
 from cluster.stack.processes import marked
 from jobs import stores
@@ -49,14 +48,9 @@ class Served:
 
     def learnrec(self, *arguments: str, **extra: str) -> None:
         """Raises LearnrecError: the command failed."""
+        environment = {**environment_for(self.var_dir), **self.environment, **extra}
         with self.log.open("ab") as stream:
-            code = subprocess.run(
-                [sys.executable, "-m", "cluster.cli", *arguments],
-                env={**environment_for(self.var_dir), **self.environment, **extra},
-                stdout=stream,
-                stderr=stream,
-                check=False,
-            ).returncode
+            code = run_command(arguments, environment=environment, output=stream)
         if code:
             raise LearnrecError(f"`learnrec {' '.join(arguments)}` failed with exit code {code}: {self.log} says why")
 

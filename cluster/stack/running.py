@@ -12,7 +12,6 @@ import psutil
 from app.errors import LearnrecError, Unavailable
 from cluster.stack.engine import LOOPBACK, Engine
 from cluster.stack.processes import ENGINE_MARKER, STACK_MARKER, marked, spawn, stop, wait_until_gone
-from cluster.stack.signals import heed
 
 POLL_S = 0.1
 LOG_TAIL_LINES = 15
@@ -60,11 +59,10 @@ def spawn_engine(engine: Engine, *, stack: str, environment: dict[str, str], log
 
 
 def wait_for(starting: Iterable[Running]) -> Iterable[Running]:
-    """Yields each as soon as it answers. Raises LearnrecError at the first that does not, and what `heed` raises."""
+    """Yields each as soon as it answers. Raises LearnrecError at the first that does not."""
     waiting = list(starting)
     while waiting:
         for one in list(waiting):
-            heed()
             if one.answers():
                 waiting.remove(one)
                 yield one

@@ -3,40 +3,20 @@
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
 
 POLITE = (signal.SIGTERM, signal.SIGHUP)
-
-
-class _Noted:
-    """Whether a signal has come since `terminable` began."""
-
-    signal = False
 
 
 @contextmanager
 def terminable() -> Iterator[None]:
     """Within, a polite kill or a closed terminal is an interruption like Ctrl-C, so that what was begun is undone."""
-    _Noted.signal = False
     heard = [number for number in (signal.SIGINT, *POLITE) if signal.getsignal(number) != signal.SIG_IGN]
-    before = [signal.signal(number, _interrupt) for number in heard]
+    before = [signal.signal(number, signal.default_int_handler) for number in heard]
     try:
         yield
     finally:
         for number, handler in zip(heard, before, strict=True):
             signal.signal(number, handler)
-        _Noted.signal = False
-
-
-def heed() -> None:
-    """Raises KeyboardInterrupt where one came and was swallowed, as some libraries do while they are imported."""
-    if _Noted.signal:
-        raise KeyboardInterrupt
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    _Noted.signal = True
-    signal.default_int_handler(number, frame)
 
 
 @contextmanager

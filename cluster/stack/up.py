@@ -15,7 +15,7 @@ from cluster.stack.kinds import KINDS, STORES
 from cluster.stack.ports import choose, is_free
 from cluster.stack.running import Running, spawn_engine, stop_engine, wait_for
 from cluster.stack.serving import forget_serving, is_serving, make_keys, migrate, serve_application
-from cluster.stack.signals import heed, terminable, uninterrupted
+from cluster.stack.signals import terminable, uninterrupted
 from cluster.stack.tell import State, Tell
 from cluster.stack.var import Record, Var
 
@@ -171,7 +171,6 @@ def up(*, serve: bool, tell: Tell) -> Settings:
             var.set_addresses(_started(work.settings, pinned=pinned))
             migrate(work.settings)
             make_keys(work.settings)
-            heed()
             if serve:
                 _serve(work)
         except BaseException:

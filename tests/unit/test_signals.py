@@ -1,14 +1,14 @@
-"""Interruptions that libraries swallow."""
+"""Which signals are interruptions."""
 
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from cluster.stack.signals import heed, terminable
+from cluster.stack.signals import terminable
 
 
 @contextmanager
@@ -22,17 +22,13 @@ def handled(number: signal.Signals, handler: Any) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_an_interruption_that_was_swallowed_is_heeded_until_its_work_is_over(number: signal.Signals) -> None:
-    with handled(number, signal.SIG_DFL), terminable():
-        heed()
-        with suppress(KeyboardInterrupt):
+def test_a_polite_kill_and_a_closed_terminal_interrupt_like_ctrl_c(number: signal.Signals) -> None:
+    with handled(number, signal.SIG_DFL):
+        with pytest.raises(KeyboardInterrupt), terminable():
             os.kill(os.getpid(), number)
-        with pytest.raises(KeyboardInterrupt):
-            heed()
-    heed()
+        assert signal.getsignal(number) == signal.SIG_DFL
 
 
 def test_what_the_parent_had_ignored_stays_ignored() -> None:
     with handled(signal.SIGHUP, signal.SIG_IGN), terminable():
         os.kill(os.getpid(), signal.SIGHUP)
-        heed()

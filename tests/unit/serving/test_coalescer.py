@@ -111,3 +111,32 @@ async def test_too_many_waiting_are_refused_at_once() -> None:
         await coalescer.ask(9)
     doubling.gate.set()
     await asyncio.gather(*tasks)
+
+
+async def test_companies_travel_apart_and_take_turns() -> None:
+    doubling = Doubling()
+    coalescer = Coalescer(
+        doubling.answer, Gathering(max_batch=2, max_in_flight=1, wait_s=3600), company=lambda question: question % 2
+    )
+    first = asyncio.create_task(coalescer.ask(1))
+    await asyncio.sleep(0.01)
+    rest = [asyncio.create_task(coalescer.ask(i)) for i in (3, 5, 7, 9, 2, 4, 6)]
+    await settled()
+    doubling.gate.set()
+    await asyncio.wait_for(asyncio.gather(first, *rest), 1)
+    assert doubling.batches == [[1], [3, 5], [2, 4], [7, 9], [6]]
+
+
+async def test_companies_share_the_bound_on_those_who_wait() -> None:
+    doubling = Doubling()
+    coalescer = Coalescer(
+        doubling.answer, Gathering(max_in_flight=1, wait_s=3600, max_waiting=2), company=lambda question: question % 2
+    )
+    tasks = [asyncio.create_task(coalescer.ask(1))]
+    await asyncio.sleep(0.01)
+    tasks += [asyncio.create_task(coalescer.ask(i)) for i in (2, 3)]
+    await settled()
+    with pytest.raises(Unavailable, match="too many"):
+        await coalescer.ask(4)
+    doubling.gate.set()
+    assert await asyncio.gather(*tasks) == [2, 4, 6]
