@@ -15,12 +15,13 @@ from app.settings import prepare_process
 prepare_process()  # before any test module imports TensorFlow, Ray or MLflow
 
 from cluster.stack.engines.milvus_lite import MilvusLiteEngine  # noqa: E402  # after prepare_process
+from cluster.stack.engines.milvus_server import MilvusServerEngine  # noqa: E402
 from cluster.stack.engines.mlflow import MlflowEngine  # noqa: E402
 from cluster.stack.engines.postgres import PostgresEngine  # noqa: E402
 from cluster.stack.engines.ray import RayEngine  # noqa: E402
 from cluster.stack.engines.redis import RedisEngine  # noqa: E402
 from cluster.stack.ports import free_ports  # noqa: E402
-from tests.engines import MilvusServerEngine, running  # noqa: E402
+from tests.engines import running  # noqa: E402
 
 if TYPE_CHECKING:
     from tests.serving.tiny import Tiny, Trained

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ max_queries = 4000
 """
 """Models as large as ever, trained briefly: what they say is not what is measured."""
 
-ROLES = ("Ingress", "Embedder", "Retriever", "Ranker", "haproxy", "postgres", "redis", "milvus")
+ROLES = ("Ingress", "Embedder", "Retriever", "Ranker", "haproxy", "bentoml", "postgres", "redis", "milvus")
 TOKEN_TTL_S = 3600
 
 
@@ -45,6 +45,11 @@ class Served:
     var_dir: Path
     log: Path
     environment: Mapping[str, str] = field(default_factory=dict)
+    address: str | None = None  # where it answers, if it is not the stack's own service
+
+    def otherwise(self, environment: Mapping[str, str], *, address: str | None = None) -> "Served":
+        """The same stack with more in its environment, or answering elsewhere."""
+        return replace(self, environment={**self.environment, **environment}, address=address)
 
     def learnrec(self, *arguments: str, **extra: str) -> None:
         """Raises LearnrecError: the command failed."""
@@ -89,21 +94,25 @@ class Served:
         return load_settings(var_dir=self.var_dir)
 
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.settings().http_port}"
+        return self.address or f"http://127.0.0.1:{self.settings().http_port}"
 
     def token(self) -> str:
         return signed(self.settings(), user="bench", role=Role.SERVICE, ttl_s=TOKEN_TTL_S)
 
     def stages(self) -> dict[str, tuple[float, float]]:
         """Seconds and number of batches so far of each stage, as the ingress counts them."""
+        sums = self._samples("learnrec_stage_seconds_sum", "stage")
+        numbers = self._samples("learnrec_stage_seconds_count", "stage")
+        return {stage: (seconds, numbers.get(stage, 0.0)) for stage, seconds in sums.items()}
+
+    def rungs(self) -> dict[str, float]:
+        """Slates so far, by what they were served by."""
+        return self._samples("learnrec_answers_total", "served_by")
+
+    def _samples(self, name: str, label: str) -> dict[str, float]:
         text = httpx.get(f"{self.url()}/metrics", timeout=10, trust_env=False).raise_for_status().text
-        found: dict[str, dict[str, float]] = {}
-        for family in text_string_to_metric_families(text):
-            for sample in family.samples:
-                part = sample.name.removeprefix("learnrec_stage_seconds_")
-                if part in ("sum", "count") and sample.name != part:
-                    found.setdefault(sample.labels["stage"], {})[part] = sample.value
-        return {stage: (values["sum"], values["count"]) for stage, values in found.items()}
+        samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
+        return {sample.labels[label]: sample.value for sample in samples if sample.name == name}
 
     def cpu(self) -> dict[str, float]:
         """CPU seconds so far of the stack's processes, by role."""

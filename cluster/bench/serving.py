@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import psycopg
 from cluster.bench.load import Load, run_load, wrk
 from cluster.bench.measure import machine
 from cluster.bench.served import Served
+from cluster.bench.ways import OURS, RIVALS, WAYS, Way
 
 CONNECTIONS = (1, 8, 32, 64, 128)
 NUM_PATHS, NUM_RETURNED = 5_000, 10
@@ -19,32 +20,11 @@ WARM_UP_S = 3
 OPEN_DOORS = {"LEARNREC_RATE_LIMIT": "100000000/minute"}
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
-    """One way to serve the release."""
-
-    name: str
-    environment: dict[str, str]
-    arguments: dict[str, Any] = field(default_factory=dict[str, Any])  # of the graph, other than usual
-
-
-FAISS = {"LEARNREC_RETRIEVAL_BACKEND": "faiss"}
-WAYS = (
-    Way("FAISS", FAISS),
-    Way("Milvus Lite", {"LEARNREC_RETRIEVAL_BACKEND": "milvus"}),
-    # The same stages as a textbook's graph: every request a call of its own to each stage, Serve's default proxy.
-    Way(
-        "naive, FAISS",
-        {**FAISS, "RAY_SERVE_THROUGHPUT_OPTIMIZED": "0", "RAY_SERVE_ENABLE_HA_PROXY": "0"},
-        {"max_batch": 1, "max_in_flight": 64, "wait_ms": 0},
-    ),
-)
-
-
 def compare(
     num_learners: int,
     num_contents: int,
     *,
+    ways: Sequence[Way] = WAYS,
     connections: Sequence[int] = CONNECTIONS,
     seconds: int,
     var_dir: Path,
@@ -56,6 +36,8 @@ def compare(
     Raises NotFound: there is no wrk. LearnrecError: a command failed, or an answer was none.
     """
     wrk()
+    for way in ways:
+        way.require()
     out.mkdir(parents=True, exist_ok=True)
     result: dict[str, Any] = {
         "machine": machine(),
@@ -69,25 +51,22 @@ def compare(
         made.release(num_learners, num_contents, tell=tell)
         paths = _paths(made)
         made.learnrec("down")
-        for way in WAYS:
-            served = Served(made.var_dir, made.log, {**OPEN_DOORS, **way.environment})
+        for way in ways:
             tell(f"{way.name}: starting")
-            served.serve(way.arguments)
-            for number in connections:
-                tell(f"{way.name}: {number} connections for {seconds} s")
-                result["rows"].append({"way": way.name, **_measured(served, paths, number, seconds)})
-            served.learnrec("down")
+            with way.opened(made) as served:
+                for number in connections:
+                    tell(f"{way.name}: {number} connections for {seconds} s")
+                    result["rows"].append({"way": way.name, **_measured(served, paths, number, seconds)})
     finally:
         made.learnrec("down")
     return {**result, "ratios": _ratios(result["rows"])}
 
 
 def _ratios(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """Requests a second over the naive way's, at each number of connections."""
+    """Requests a second over each rival's, at each number of connections."""
     rate = {(row["way"], row["connections"]): row["per_s"] for row in rows}
-    ours, naive = WAYS[0].name, WAYS[-1].name
-    numbers = [row["connections"] for row in rows if row["way"] == naive]
-    return {f"requests/s over naive, {n} connections": rate[ours, n] / rate[naive, n] for n in numbers}
+    pairs = [(rival, n) for rival, n in rate if rival in RIVALS and (OURS, n) in rate]
+    return {f"requests/s over {rival}, {n} connections": rate[OURS, n] / rate[rival, n] for rival, n in pairs}
 
 
 def _paths(served: Served) -> list[str]:
@@ -102,11 +81,13 @@ def _measured(served: Served, paths: Sequence[str], connections: int, seconds: i
     """One load, after a short one to warm up; CPU and stages of what it took."""
     token, url = served.token(), served.url()
     run_load(url, paths, token=token, connections=connections, seconds=WARM_UP_S)
-    cpu, stages, began = served.cpu(), served.stages(), time.monotonic()
+    cpu, stages, rungs, began = served.cpu(), served.stages(), served.rungs(), time.monotonic()
     load = run_load(url, paths, token=token, connections=connections, seconds=seconds)
     elapsed = time.monotonic() - began
     spent = {role: round(value - cpu[role], 2) for role, value in served.cpu().items()}
-    return {**asdict(load), **_shares(load, spent, elapsed), "stages_ms": _stages_ms(stages, served.stages())}
+    answered = {rung: round(number - rungs.get(rung, 0.0)) for rung, number in served.rungs().items()}
+    stages_ms = _stages_ms(stages, served.stages())
+    return {**asdict(load), **_shares(load, spent, elapsed), "stages_ms": stages_ms, "answers": answered}
 
 
 def _shares(load: Load, spent: dict[str, float], elapsed: float) -> dict[str, Any]:

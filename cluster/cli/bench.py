@@ -59,22 +59,29 @@ def serving(
     connections: Annotated[
         list[int] | None, typer.Option(help="Clients at once; may be repeated. 1, 8, 32, 64 and 128 without it.")
     ] = None,
+    way: Annotated[list[str] | None, typer.Option(help="A way by its name; may be repeated. All without it.")] = None,
     seconds: Annotated[int, typer.Option(help="Of load, each time.", min=1)] = 10,
-    out: Annotated[Path, typer.Option(help="Folder for serving.json, logs and the stack itself.")] = Path("var/bench"),
+    out: Annotated[Path, typer.Option(help="Folder for results, logs and the stack itself.")] = Path("var/bench"),
 ) -> None:
     """Recommendations over HTTP, with authentication, under load from wrk."""
+    from cluster.bench.plot import serving_page
     from cluster.bench.serving import CONNECTIONS, compare
+    from cluster.bench.ways import ways_named
 
     result = compare(
         learners,
         contents,
+        ways=ways_named(way),
         connections=connections or CONNECTIONS,
         seconds=seconds,
         var_dir=out / f"serving-{learners}-{contents}",
         out=out,
         tell=_tell,
     )
+    page = out / "serving.html"
+    page.write_text(serving_page(result))
     _report(result, _serving_table(result), out / "serving.json")
+    Console(stderr=True, highlight=False).print(f"wrote {page}")
 
 
 def _serving_table(result: dict[str, Any]) -> Table:

@@ -2,8 +2,8 @@
 
 import socket
 import time
-from collections.abc import Collection, Iterable
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -67,6 +67,22 @@ def wait_for(starting: Iterable[Running]) -> Iterable[Running]:
                 waiting.remove(one)
                 yield one
         time.sleep(POLL_S)
+
+
+@contextmanager
+def alone(engine: Engine, *, stack: str, environment: dict[str, str], log: Path) -> Iterator[None]:
+    """The engine, beside any stack of `learnrec up`: it answers within, and is gone afterwards.
+
+    Raises LearnrecError: it does not start, or does not end.
+    """
+    started = spawn_engine(engine, stack=stack, environment=environment, log=log)
+    try:
+        list(wait_for([started]))
+        yield
+    finally:
+        left = started.stop()
+    if left:
+        raise LearnrecError(f"{engine.title} leaves processes that do not end: {left}")
 
 
 def stop_engine(

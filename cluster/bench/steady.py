@@ -1,0 +1,91 @@
+"""Open-loop load: so many requests a second whatever becomes of them, and every answer looked into."""
+
+import asyncio
+import itertools
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+import orjson
+
+LATE_S = 10.0
+"""A request that has no answer by then is counted as failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """One request; `status` 0 where there was no answer."""
+
+    asked_at: float  # monotonic seconds
+    latency_ms: float
+    status: int
+    num_items: int = 0
+    served_by: str = ""
+    degraded: tuple[str, ...] = ()
+
+    @property
+    def is_full(self) -> bool:
+        return self.status == 200 and self.served_by == "ranker" and not self.degraded
+
+
+class Steady:
+    """`rate` requests a second for `paths` in turn, on a thread of its own, from enter to exit."""
+
+    def __init__(self, url: str, paths: Sequence[str], *, token: str, rate: float) -> None:
+        self.answers: list[Answered] = []  # in the order in which they came
+        self._url, self._paths, self._token, self._rate = url, paths, token, rate
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="load", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def between(self, start: float, end: float) -> list[Answered]:
+        """Answers to what was asked from `start` to `end`, monotonic seconds."""
+        return [answer for answer in self.answers.copy() if start <= answer.asked_at < end]
+
+    async def _run(self) -> None:
+        limits = httpx.Limits(max_connections=200, max_keepalive_connections=200)
+        headers = {"Authorization": f"Bearer {self._token}"}
+        async with (
+            httpx.AsyncClient(
+                base_url=self._url, headers=headers, limits=limits, timeout=LATE_S, trust_env=False
+            ) as client,
+            asyncio.TaskGroup() as group,
+        ):
+            began = time.monotonic()
+            for number, path in enumerate(itertools.cycle(self._paths)):
+                await asyncio.sleep(max(0.0, began + number / self._rate - time.monotonic()))
+                if self._ended.is_set():
+                    return
+                group.create_task(self._ask(client, path))
+
+    async def _ask(self, client: httpx.AsyncClient, path: str) -> None:
+        asked_at = time.monotonic()
+        try:
+            response = await client.get(path)
+            body: dict[str, Any] = orjson.loads(response.content) if response.status_code == 200 else {}
+            status = response.status_code
+        except (httpx.HTTPError, orjson.JSONDecodeError):
+            status, body = 0, {}
+        self.answers.append(
+            Answered(
+                asked_at,
+                (time.monotonic() - asked_at) * 1000,
+                status,
+                len(body.get("items", ())),
+                body.get("served_by", ""),
+                tuple(body.get("degraded", ())),
+            )
+        )
