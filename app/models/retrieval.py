@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from app.domain.learners import Learners
+from app.domain.learners import HISTORY, Learners
 from app.domain.slates import EVIDENCE, SOURCES, Candidates, Source
 from app.features.item_state import Items
-from app.features.neighbours import SparseScores, neighbour_scores
+from app.features.scores import KeySet, SparseScores, best_in_rows, neighbour_scores
 from app.ports.vector_index import Neighbours
 
 QUOTA = {Source.TWO_TOWER: 100, Source.NEXT: 100, Source.TOGETHER: 100, Source.POPULAR: 50, Source.NEW: 10}
@@ -42,8 +41,8 @@ def merge_candidates(
     `nearest` `[B, n]` are the two-tower's; `exclude` `[B, E]` (padding -1) and the learner's history never come back.
     """
     proposals, evidence = _ask(items, learners, nearest, exclude)
-    key, score, source = _fuse(proposals, items.weights)
-    return _cut(key, score, source, evidence=evidence, shape=(len(learners), limit))
+    key, gain = _gains(proposals)
+    return _cut(key, gain * items.weights, evidence=evidence, shape=(len(learners), limit))
 
 
 def source_weights(
@@ -55,10 +54,7 @@ def source_weights(
     a good one's. `[len(SOURCES)]`, 1 for the greatest.
     """
     proposals, _ = _ask(items, learners, nearest, np.full((len(learners), 0), -1, np.int32))
-    key, at = np.unique(np.concatenate([p.key for p in proposals]), return_inverse=True)
-    gain = np.zeros((len(key), len(SOURCES)), np.float32)
-    for proposal, part in zip(proposals, np.split(at, np.cumsum([len(p.key) for p in proposals])[:-1]), strict=True):
-        gain[part, SOURCES.index(proposal.source)] = 1 / (FUSION_OFFSET + proposal.rank)
+    key, gain = _gains(proposals)
     row = key // len(items)
     met = np.flatnonzero(np.isin(key, np.arange(len(learners)) * np.int64(len(items)) + content))
 
@@ -89,34 +85,44 @@ def _ask(
 ) -> tuple[list[_Proposals], Evidence]:
     """What every source proposes, and the item-to-item scores behind it."""
     num_items, size = len(items), len(learners)
-    following = neighbour_scores(items.following, _lately(learners, NEXT_FADING, num_items))
-    ever = neighbour_scores(items.together, _ever(items, learners))
-    lately = neighbour_scores(items.together, _lately(learners, LATELY_FADING, num_items))
-    barred = np.unique(_keys(np.concatenate([learners.history, exclude], axis=1), num_items))
+    recent, place = _recent(learners, num_items)
+    strength = learners.history_strength[learners.history >= 0]
+    (following,) = neighbour_scores(items.following, recent, [_faded(strength, place, NEXT_FADING)], num_learners=size)
+    met, lately = _ever(items, learners, recent, _faded(strength, place, LATELY_FADING))
+    ever, now = neighbour_scores(items.together, met, [np.ones(len(met), np.float32), lately], num_learners=size)
+    barred = KeySet(np.concatenate([recent, _keys(exclude, num_items)]), space=size * num_items)
     in_order = {
         Source.TWO_TOWER: _keys(nearest.index, num_items),
         Source.NEXT: following.without(barred).best(size, QUOTA[Source.NEXT]),
         Source.TOGETHER: ever.without(barred).best(size, QUOTA[Source.TOGETHER]),
         Source.POPULAR: _keys(_popular(items, learners), num_items),
-        Source.NEW: _keys(np.tile(items.standing.newest, (size, 1)), num_items),
+        Source.NEW: _keys(np.broadcast_to(items.standing.newest, (size, len(items.standing.newest))), num_items),
     }
     proposals = [_propose(source, keys, barred, num_items) for source, keys in in_order.items()]
-    return proposals, (following, ever, lately)
+    return proposals, (following, ever, now)
 
 
-def _lately(learners: Learners, rate: float, num_items: int) -> sp.csr_matrix:
-    """Weight of what is in the history: its strength, times `rate` for every place further back. `[B, I]`."""
+def _recent(learners: Learners, num_items: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Keys of what is in the histories, and how many places back each lies."""
     row, place = np.nonzero(learners.history >= 0)
-    weight = learners.history_strength[row, place] * np.power(rate, place)
-    at = (row, learners.history[row, place])
-    return sp.csr_matrix((weight.astype(np.float32), at), (len(learners), num_items))
+    return row * np.int64(num_items) + learners.history[row, place], place
 
 
-def _ever(items: Items, learners: Learners) -> sp.csr_matrix:
-    """Ones where the learner met the content, in the history or as the release remembers. `[B, I]`."""
-    known = np.where(learners.user_index < len(items.memory), learners.user_index, 0)
-    met = items.memory.take(known).matrix(len(items)) + (_lately(learners, 1.0, len(items)) > 0)
-    return sp.csr_matrix(met > 0, dtype=np.float32)
+def _faded(strength: NDArray[np.float32], place: NDArray[np.int64], rate: float) -> NDArray[np.float32]:
+    """`strength`, times `rate` for every place further back."""
+    return (strength * np.power(rate, np.arange(HISTORY))[place]).astype(np.float32)
+
+
+def _ever(
+    items: Items, learners: Learners, recent: NDArray[np.int64], weight: NDArray[np.float32]
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Keys, increasing, of what each learner met, in the history or as the release remembers; weights of the recent."""
+    known = np.where(learners.user_index < len(items.memory), learners.user_index, 0).astype(np.int32)
+    row, content = items.memory.take(known).cells()
+    met = np.unique(np.concatenate([recent, row * np.int64(len(items)) + content]))
+    weights = np.zeros(len(met), np.float32)
+    weights[np.searchsorted(met, recent)] = weight
+    return met, weights
 
 
 def _popular(items: Items, learners: Learners) -> NDArray[np.int32]:
@@ -134,52 +140,41 @@ def _keys(index: NDArray[np.int32], num_items: int) -> NDArray[np.int64]:
     return row * np.int64(num_items) + index[row, column]
 
 
-def _propose(source: Source, key: NDArray[np.int64], barred: NDArray[np.int64], num_items: int) -> _Proposals:
+def _propose(source: Source, key: NDArray[np.int64], barred: KeySet, num_items: int) -> _Proposals:
     """`key` best first within each learner: what is barred takes no part of the quota."""
-    key = key[~np.isin(key, barred)]
+    key = key[~barred.has(key)]
     row = key // num_items
     rank = np.arange(len(key)) - np.searchsorted(row, row, side="left")
     kept = rank < QUOTA[source]
     return _Proposals(source, key[kept], rank[kept])
 
 
-def _fuse(
-    proposals: list[_Proposals], weights: NDArray[np.float32]
-) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int8]]:
-    """Unique keys, their fused scores, and for each the source that gave most of it."""
-    key = np.concatenate([p.key for p in proposals])
-    gain = np.concatenate([weights[SOURCES.index(p.source)] / (FUSION_OFFSET + p.rank) for p in proposals])
-    source = np.concatenate([np.full(len(p.key), SOURCES.index(p.source), np.int8) for p in proposals])
-    order = np.lexsort((source, -gain, key))
-    key, gain, source = key[order], gain[order], source[order]
-    head = np.flatnonzero(np.r_[True, key[1:] != key[:-1]][: len(key)])
-    score = np.add.reduceat(gain, head) if len(head) else gain
-    return key[head], score.astype(np.float32), source[head]
+def _gains(proposals: list[_Proposals]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Keys, increasing, that any source proposes, and the reciprocal rank that each gives them. `[n, len(SOURCES)]`."""
+    key, at = np.unique(np.concatenate([p.key for p in proposals]), return_inverse=True)
+    gain = np.zeros((len(key), len(SOURCES)), np.float32)
+    for proposal, part in zip(proposals, np.split(at, np.cumsum([len(p.key) for p in proposals])[:-1]), strict=True):
+        gain[part, SOURCES.index(proposal.source)] = 1 / (FUSION_OFFSET + proposal.rank)
+    return key, gain
 
 
 def _cut(
-    key: NDArray[np.int64],
-    score: NDArray[np.float32],
-    source: NDArray[np.int8],
-    *,
-    evidence: Evidence,
-    shape: tuple[int, int],
+    key: NDArray[np.int64], gain: NDArray[np.float32], *, evidence: Evidence, shape: tuple[int, int]
 ) -> Candidates:
+    """The best of each learner by the sum of `gain` `[n, len(SOURCES)]`; named for the source that gave most."""
     num_items = evidence[0].num_items
-    row = key // num_items
-    order = np.lexsort((key, -score, row))
-    key, row, score, source = key[order], row[order], score[order], source[order]
-    place = np.arange(len(row)) - np.searchsorted(row, row, side="left")
-    kept = place < shape[1]
-    key, at = key[kept], (row[kept], place[kept])
+    score = gain.sum(1)
+    best, place = best_in_rows(key, score, num_learners=shape[0], num_items=num_items, limit=shape[1])
+    kept = key[best]
+    at = (kept // num_items, place)
     candidates = Candidates(
         index=np.full(shape, -1, np.int32),
         score=np.full(shape, -np.inf, np.float32),
         source=np.zeros(shape, np.int8),
         evidence=np.zeros((*shape, len(EVIDENCE)), np.float32),
     )
-    candidates.index[at] = key % num_items
-    candidates.score[at] = score[kept]
-    candidates.source[at] = source[kept]
-    candidates.evidence[at] = np.stack([scores.at(key) for scores in evidence], axis=-1)
+    candidates.index[at] = kept % num_items
+    candidates.score[at] = score[best]
+    candidates.source[at] = gain[best].argmax(1)
+    candidates.evidence[at] = np.stack([scores.at(kept) for scores in evidence], axis=-1)
     return candidates

@@ -7,7 +7,7 @@ import scipy.sparse as sp
 from app.features import neighbours
 from app.features.items import first_meetings
 from app.features.learners import EventArrays
-from app.features.neighbours import NeighbourTable, neighbour_scores, together, transitions
+from app.features.neighbours import NeighbourTable, together, transitions
 from tests.unit.features.factory import START, events_of
 
 
@@ -70,34 +70,6 @@ def test_only_the_greatest_of_a_row_are_kept_of_either_sign() -> None:
     matrix = sp.csr_matrix(np.array([[0, 3, 1, -2], [0, 0, 0, 0], [5, 0, 0, 4], [1, 1, 1, 0]], np.float32))
     table = NeighbourTable.of(matrix, width=2)
     assert dense(table).tolist() == [[0, 3, 0, -2], [0, 0, 0, 0], [5, 0, 0, 4], [1, 1, 0, 0]]
-
-
-def test_what_something_speaks_against_is_never_among_the_best() -> None:
-    scores = neighbours.SparseScores(np.array([0, 1, 2, 6]), np.array([0.5, -1.0, 2.0, -0.1], np.float32), 4)
-    assert scores.best(2, 3).tolist() == [2, 0]
-
-
-def test_scores_equal_the_dense_product() -> None:
-    events = events_of(500, num_users=20, num_items=15)
-    table = together(events.take(first_meetings(events)), num_items=15)
-    weights = np.random.default_rng(0).random((4, 15)).astype(np.float32)
-    scores = neighbour_scores(table, sp.csr_matrix(weights))
-    np.testing.assert_allclose(scores.at(np.arange(60)).reshape(4, 15), weights @ dense(table), rtol=1e-5)
-
-
-def test_the_best_of_each_learner_come_first_and_without_what_is_barred() -> None:
-    scores = neighbours.SparseScores(
-        np.array([1, 2, 4, 10, 11, 13]), np.array([1, 3, 2, 5, 5, 9], np.float32), num_items=5
-    )
-    assert scores.best(3, 2).tolist() == [2, 4, 13, 10]
-    assert scores.without(np.array([2, 13])).best(3, 5).tolist() == [4, 1, 10, 11]
-
-
-def test_an_empty_table_scores_nothing() -> None:
-    table = NeighbourTable.of(sp.csr_matrix((3, 3), dtype=np.float32), width=5)
-    scores = neighbour_scores(table, sp.csr_matrix(np.ones((1, 3), np.float32)))
-    assert scores.at(np.arange(3)).tolist() == [0, 0, 0]
-    assert scores.best(1, 2).tolist() == []
 
 
 def test_nothing_met_makes_an_empty_table() -> None:
