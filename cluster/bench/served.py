@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import psutil
+import psycopg
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.errors import LearnrecError
@@ -36,6 +38,8 @@ max_queries = 4000
 
 ROLES = ("Ingress", "Embedder", "Retriever", "Ranker", "haproxy", "bentoml", "postgres", "redis", "milvus")
 TOKEN_TTL_S = 3600
+NUM_PATHS, NUM_RETURNED = 5_000, 10
+OPEN_DOORS = {"LEARNREC_RATE_LIMIT": "100000000/minute"}
 
 
 @dataclass
@@ -95,6 +99,13 @@ class Served:
 
     def url(self) -> str:
         return self.address or f"http://127.0.0.1:{self.settings().http_port}"
+
+    def paths(self) -> list[str]:
+        """Questions of learners drawn at random."""
+        with psycopg.connect(self.settings().need("postgres_url")) as connection:
+            rows = connection.execute("SELECT external_id FROM users ORDER BY user_id").fetchall()
+        drawn = np.random.default_rng(SEED).permutation(len(rows))[:NUM_PATHS]
+        return [f"/recommend/{rows[at][0]}?k={NUM_RETURNED}" for at in drawn]
 
     def token(self) -> str:
         return signed(self.settings(), user="bench", role=Role.SERVICE, ttl_s=TOKEN_TTL_S)

@@ -6,18 +6,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import psycopg
-
 from cluster.bench.load import Load, run_load, wrk
 from cluster.bench.measure import machine
-from cluster.bench.served import Served
+from cluster.bench.served import OPEN_DOORS, Served
 from cluster.bench.ways import OURS, RIVALS, WAYS, Way
 
 CONNECTIONS = (1, 8, 32, 64, 128)
-NUM_PATHS, NUM_RETURNED = 5_000, 10
 WARM_UP_S = 3
-OPEN_DOORS = {"LEARNREC_RATE_LIMIT": "100000000/minute"}
 
 
 def compare(
@@ -49,7 +44,7 @@ def compare(
     made = Served(var_dir.resolve(), out / "serving.log", OPEN_DOORS)
     try:
         made.release(num_learners, num_contents, tell=tell)
-        paths = _paths(made)
+        paths = made.paths()
         made.learnrec("down")
         for way in ways:
             tell(f"{way.name}: starting")
@@ -67,14 +62,6 @@ def _ratios(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
     rate = {(row["way"], row["connections"]): row["per_s"] for row in rows}
     pairs = [(rival, n) for rival, n in rate if rival in RIVALS and (OURS, n) in rate]
     return {f"requests/s over {rival}, {n} connections": rate[OURS, n] / rate[rival, n] for rival, n in pairs}
-
-
-def _paths(served: Served) -> list[str]:
-    """Of learners drawn at random."""
-    with psycopg.connect(served.settings().need("postgres_url")) as connection:
-        rows = connection.execute("SELECT external_id FROM users ORDER BY user_id").fetchall()
-    drawn = np.random.default_rng(7).permutation(len(rows))[:NUM_PATHS]
-    return [f"/recommend/{rows[at][0]}?k={NUM_RETURNED}" for at in drawn]
 
 
 def _measured(served: Served, paths: Sequence[str], connections: int, seconds: int) -> dict[str, Any]:

@@ -84,6 +84,30 @@ def serving(
     Console(stderr=True, highlight=False).print(f"wrote {page}")
 
 
+@bench_app.command()
+def chaos(
+    learners: Annotated[int, typer.Option(help="Number of learners.", min=100)] = 10_000,
+    contents: Annotated[int, typer.Option(help="Number of contents.", min=100)] = 10_000,
+    only: Annotated[list[str] | None, typer.Option(help="A part of a victim's name; may be repeated.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for results, logs and the stack itself.")] = Path("var/bench"),
+) -> None:
+    """Kill, freeze and throttle all that answers depend on, one by one, under steady load; exit 1 where it shows."""
+    from cluster.bench.reliability import endure, markdown
+
+    result = endure(learners, contents, only=only, var_dir=out / f"serving-{learners}-{contents}", out=out, tell=_tell)
+    (out / "chaos.json").write_text(json.dumps(result, indent=1))
+    (out / "chaos.md").write_text(table := markdown(result["rows"]))
+    typer.echo(table)
+    kept = True
+    for row in result["rows"]:
+        for shortfall in row["shortfalls"]:
+            kept = False
+            _tell(f"{row['victim']}, {row['fault']}: {shortfall}")
+    _tell(f"wrote {out / 'chaos.json'} and {out / 'chaos.md'}")
+    if not kept:
+        raise typer.Exit(1)
+
+
 def _serving_table(result: dict[str, Any]) -> Table:
     table = Table(title=f"{result['num_learners']:,} learners, {result['num_contents']:,} contents {_where(result)}")
     columns = ("way", "connections", "requests/s", "p50 ms", "p95 ms", "p99 ms", "failed", "CPU ms a request")
