@@ -55,7 +55,7 @@ class Settings(BaseSettings):
     http_host: str = "127.0.0.1"
     http_port: int = Field(default=8000, ge=1, le=65535)
     retrieval_backend: Literal["milvus", "faiss"] = "milvus"
-    request_timeout_ms: int = Field(default=2000, ge=10, description="the budget of one request, in milliseconds")
+    request_timeout_ms: int = Field(default=200, ge=10, description="the budget of one request, in milliseconds")
     rate_limit: str = Field(
         default="600/minute", description="requests a subject may make, as the `limits` library reads it"
     )

@@ -21,7 +21,7 @@ class Gathering:
     """How requests gather."""
 
     max_batch: int = 64
-    max_in_flight: int = 4
+    max_in_flight: int = 3
     wait_s: float = 0.004
     max_waiting: int = 1_024  # beyond this the service is overloaded and says so
 

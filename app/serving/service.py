@@ -31,6 +31,9 @@ from app.settings import Settings
 
 MAX_ITEMS = 100
 POPULAR_KEPT_S = 10.0
+MAX_CONNECTIONS = 16
+"""Of a replica to PostgreSQL: one for every micro-batch under way, and one for the monitor."""
+
 LOG_GROUP = "ingest_events"
 
 HURRIES_MS = (10, 20, 50, 100, 200, 500, 1000)
@@ -66,7 +69,8 @@ class Service:
     ) -> None:
         self.settings, self.metrics = settings, Metrics()
         self._policy = Policy(num_candidates=arguments.num_candidates)
-        self._directory = PostgresLearnerDirectory(settings.need("postgres_url"))
+        connections = min(arguments.max_in_flight + 1, MAX_CONNECTIONS)
+        self._directory = PostgresLearnerDirectory(settings.need("postgres_url"), pool_size=connections)
         self._features = RedisFeatures(settings.need("redis_url"))
         self._log = RedisEventLog(settings.need("redis_url"))
         self._popular_contents = PostgresPopularContents(settings.need("postgres_url"))

@@ -8,7 +8,7 @@ from typing import Any
 
 from cluster.bench.load import Load, run_load, wrk
 from cluster.bench.measure import machine
-from cluster.bench.served import OPEN_DOORS, Served
+from cluster.bench.served import NO_HURRY, OPEN_DOORS, Served
 from cluster.bench.ways import OURS, RIVALS, WAYS, Way
 
 CONNECTIONS = (1, 8, 32, 64, 128)
@@ -41,7 +41,7 @@ def compare(
         "seconds": seconds,
         "rows": [],
     }
-    made = Served(var_dir.resolve(), out / "serving.log", OPEN_DOORS)
+    made = Served(var_dir.resolve(), out / "serving.log", {**OPEN_DOORS, **NO_HURRY})
     try:
         made.release(num_learners, num_contents, tell=tell)
         paths = made.paths()
