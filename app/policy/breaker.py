@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-FAIR_SHARE = 0.05
+FAIR_SHARE = 0.15
 """Of a request's usual budget."""
 
 

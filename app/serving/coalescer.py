@@ -10,8 +10,6 @@ from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from app.errors import Unavailable
-
 Q = TypeVar("Q")
 A = TypeVar("A")
 
@@ -23,13 +21,12 @@ class Gathering:
     max_batch: int = 64
     max_in_flight: int = 3
     wait_s: float = 0.004
-    max_waiting: int = 1_024  # beyond this the service is overloaded and says so
 
 
 class Coalescer(Generic[Q, A]):
     """Turns `ask(question)` calls into `answer(batch)` calls; one event loop.
 
-    Questions travel only with those of the same `company`; companies share the bounds and take turns.
+    Questions travel only with those of the same `company`; companies share the bound and take turns.
     """
 
     def __init__(
@@ -41,19 +38,15 @@ class Coalescer(Generic[Q, A]):
     ) -> None:
         self._answer, self._gathering, self._company = answer, gathering, company
         self._waiting: dict[Hashable, deque[tuple[Q, asyncio.Future[A]]]] = {}  # whose turn it is comes first
-        self._num_waiting = 0
         self._in_flight: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
 
     async def ask(self, question: Q) -> A:
-        """Raises what `answer` raises, and Unavailable where too many wait already."""
-        if self._num_waiting >= self._gathering.max_waiting:
-            raise Unavailable("service", "too many requests are waiting")
+        """Raises what `answer` raises."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[A] = loop.create_future()
         company = self._waiting.setdefault(self._company(question), deque())
         company.append((question, future))
-        self._num_waiting += 1
         if len(company) >= self._gathering.max_batch:
             self._send()
         elif self._timer is None:
@@ -82,7 +75,6 @@ class Coalescer(Generic[Q, A]):
         key = next(iter(self._waiting))
         company = self._waiting.pop(key)
         batch = [company.popleft() for _ in range(min(len(company), self._gathering.max_batch))]
-        self._num_waiting -= len(batch)
         if company:
             self._waiting[key] = company
         return batch

@@ -25,6 +25,7 @@ class Metrics:
         self._degraded = Counter(
             "learnrec_degraded", "Slates that miss something, by what and why", ["stage", "cause"], registry=own
         )
+        self._refused = Counter("learnrec_refused", "Requests refused for want of capacity", registry=own)
         self._events = Counter("learnrec_events", "Events accepted", ["event_type"], registry=own)
         self._release = Gauge("learnrec_release_info", "The release that is served", ["release"], registry=own)
         self._up = Gauge("learnrec_dependency_up", "1 where the dependency answers", ["dependency"], registry=own)
@@ -42,6 +43,9 @@ class Metrics:
             for fault in outcome.faults:
                 if fault.stage in slate.degraded:
                     self._degraded.labels(fault.stage, fault.cause).inc()
+
+    def refused(self) -> None:
+        self._refused.inc()
 
     def accepted(self, event_types: Sequence[str]) -> None:
         for event_type in event_types:

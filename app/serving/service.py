@@ -16,6 +16,7 @@ from app.adapters.redis_log import RedisEventLog
 from app.domain.slates import Slate
 from app.errors import Unavailable
 from app.models.release import Release
+from app.policy.admission import Admission
 from app.policy.knobs import Policy
 from app.recommend.batch import Budget, Outcome, RequestBatch
 from app.recommend.recommend import recommend
@@ -92,7 +93,11 @@ class Service:
             max_batch=arguments.max_batch,
             max_in_flight=arguments.max_in_flight,
             wait_s=arguments.wait_ms / 1000,
-            max_waiting=arguments.max_waiting,
+        )
+        self._admission = Admission(
+            least=arguments.max_batch,
+            most=arguments.max_waiting + arguments.max_batch * arguments.max_in_flight,
+            budget_s=settings.request_timeout_ms / 1000,
         )
         self._coalescer = Coalescer(self._answer, gathering, company=self._company)
         self._current: tuple[Release, LiveStages] | None = None
@@ -127,8 +132,19 @@ class Service:
 
         Raises Unavailable: overloaded, or no release and no content at all.
         """
-        budget_ms = min(timeout_ms or self.settings.request_timeout_ms, self.settings.request_timeout_ms)
-        return await self._coalescer.ask(Question(user_id, limit, time.monotonic(), budget_ms))
+        usual_ms, began = self.settings.request_timeout_ms, time.monotonic()
+        budget_ms = min(timeout_ms or usual_ms, usual_ms)
+        if not self._admission.enter():
+            self.metrics.refused()
+            raise Unavailable("service", f"{self._admission.num_under_way} requests are under way: more would be late")
+        answered = False
+        try:
+            answer = await self._coalescer.ask(Question(user_id, limit, began, budget_ms))
+            answered = budget_ms == usual_ms
+            return answer
+        finally:
+            now = time.monotonic()
+            self._admission.leave(took_s=now - began if answered else None, now=now)
 
     async def record(self, events: pa.Table) -> tuple[str, ...]:
         """Log events of EVENT_SCHEMA, then let the next recommendation know them; returns what did not work.

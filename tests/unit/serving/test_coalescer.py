@@ -3,9 +3,6 @@
 import asyncio
 from collections.abc import Sequence
 
-import pytest
-
-from app.errors import Unavailable
 from app.serving.coalescer import Coalescer, Gathering
 
 
@@ -102,17 +99,6 @@ async def test_whoever_gives_up_is_left_out_and_the_others_are_not_disturbed() -
     assert doubling.batches == [[1], [3]]
 
 
-async def test_too_many_waiting_are_refused_at_once() -> None:
-    doubling = Doubling()
-    coalescer = Coalescer(doubling.answer, Gathering(max_batch=1, max_in_flight=1, max_waiting=2))
-    tasks = [asyncio.create_task(coalescer.ask(i)) for i in range(3)]
-    await asyncio.sleep(0.01)
-    with pytest.raises(Unavailable, match="too many"):
-        await coalescer.ask(9)
-    doubling.gate.set()
-    await asyncio.gather(*tasks)
-
-
 async def test_companies_travel_apart_and_take_turns() -> None:
     doubling = Doubling()
     coalescer = Coalescer(
@@ -125,18 +111,3 @@ async def test_companies_travel_apart_and_take_turns() -> None:
     doubling.gate.set()
     await asyncio.wait_for(asyncio.gather(first, *rest), 1)
     assert doubling.batches == [[1], [3, 5], [2, 4], [7, 9], [6]]
-
-
-async def test_companies_share_the_bound_on_those_who_wait() -> None:
-    doubling = Doubling()
-    coalescer = Coalescer(
-        doubling.answer, Gathering(max_in_flight=1, wait_s=3600, max_waiting=2), company=lambda question: question % 2
-    )
-    tasks = [asyncio.create_task(coalescer.ask(1))]
-    await asyncio.sleep(0.01)
-    tasks += [asyncio.create_task(coalescer.ask(i)) for i in (2, 3)]
-    await settled()
-    with pytest.raises(Unavailable, match="too many"):
-        await coalescer.ask(4)
-    doubling.gate.set()
-    assert await asyncio.gather(*tasks) == [2, 4, 6]
