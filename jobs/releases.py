@@ -1,14 +1,16 @@
-"""Which release is live: promotion, and the way back."""
+"""Which release is live, and which one is on trial: promotion, and the way back."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from app.adapters.milvus_store import MilvusStore
 from app.adapters.mlflow_registry import MlflowRegistry
-from app.domain.releases import MANIFEST, PRODUCTION, STAGING, Manifest
+from app.domain.releases import MANIFEST, PRODUCTION, STAGING, Manifest, Trial
 from app.errors import Conflict, InvalidInput, NotFound
+from app.policy.promotion import shortfalls, smoke_shortfalls
 from app.settings import Settings
 from jobs import stores
+from jobs.smoke import smoke
 
 CONTENT_EMBEDDINGS = "content_embeddings"
 """Milvus alias of the live release's collection, for readers outside; serving takes the name from the manifest."""
@@ -37,18 +39,69 @@ def find_release(known: MlflowRegistry, abbreviated: str) -> Manifest:
     raise NotFound(f"no release {abbreviated!r}; there are {there}")
 
 
-def promote(settings: Settings, release_id: str | None = None) -> Manifest:
-    """Make a release live, by default the one under `staging`.
+def promote(settings: Settings, release_id: str | None = None, *, force: bool = False) -> Manifest:
+    """Make a release live, by default the one under `staging`; with `force` also where it falls short of the live one.
 
-    Raises NotFound: it, its files or its collection do not exist; then nothing has changed.
+    A trial of it ends. Raises NotFound: it, its files or its collection do not exist; Conflict: it falls short. Then
+    nothing has changed.
     """
     with registry(settings) as known:
-        wanted = release_id or known.aliased(STAGING)
-        if not wanted:
-            raise NotFound("no release is staged: `learnrec job run publish_release` stages one")
-        manifest = find_release(known, wanted)
+        manifest = _wanted(known, release_id)
+        live = known.aliased(PRODUCTION)
+        if live not in (None, manifest.release_id) and not force:
+            _judge(settings, manifest, find_release(known, live))
         _make_live(manifest, known, settings)
+        trial = known.trial()
+        if trial and trial.release_id == manifest.release_id:
+            known.put_on_trial(None)
     return manifest
+
+
+def put_on_trial(settings: Settings, trial: Trial) -> Trial:
+    """Let running replicas answer some requests by a release that is not live.
+
+    Raises NotFound: there is no such release, or its files are gone; Conflict: it is live.
+    """
+    with registry(settings) as known:
+        manifest = find_release(known, trial.release_id)
+        if manifest.release_id == known.aliased(PRODUCTION):
+            raise Conflict(f"release {manifest.release_id} is live: a trial is for another one")
+        _require_files(manifest, settings)
+        trial = trial.model_copy(update={"release_id": manifest.release_id})
+        known.put_on_trial(trial)
+    return trial
+
+
+def end_trial(settings: Settings) -> Trial | None:
+    """The trial that ended, or None: there was none."""
+    with registry(settings) as known:
+        trial = known.trial()
+        if trial:
+            known.put_on_trial(None)
+    return trial
+
+
+def _wanted(known: MlflowRegistry, release_id: str | None) -> Manifest:
+    wanted = release_id or known.aliased(STAGING)
+    if not wanted:
+        raise NotFound("no release is staged: `learnrec job run publish_release` stages one")
+    return find_release(known, wanted)
+
+
+def _judge(settings: Settings, wanted: Manifest, live: Manifest) -> None:
+    """Raises Conflict with all that `wanted` lacks beside the live release."""
+    _require_files(wanted, settings)
+    found = [*shortfalls(wanted, live)]
+    try:
+        asked = smoke(settings, (wanted.release_id, live.release_id))
+    except NotFound:  # the live release's files: whatever replaces it is better
+        asked = smoke(settings, (wanted.release_id,) * 2)
+    found += smoke_shortfalls(*asked)
+    if found:
+        raise Conflict(
+            f"release {wanted.release_id} is not promoted, it falls short of {live.release_id}: {'; '.join(found)}; "
+            f"`learnrec release promote {wanted.release_id} --force` promotes it all the same"
+        )
 
 
 def rollback(settings: Settings) -> Manifest:
@@ -66,11 +119,15 @@ def rollback(settings: Settings) -> Manifest:
 
 
 def _make_live(manifest: Manifest, known: MlflowRegistry, settings: Settings) -> None:
+    _require_files(manifest, settings)
+    MilvusStore(settings.need("milvus_uri")).point(CONTENT_EMBEDDINGS, manifest.collection)
+    known.point(PRODUCTION, manifest.release_id)
+
+
+def _require_files(manifest: Manifest, settings: Settings) -> None:
     store = stores.objects(settings)
     folder = f"learning-models/releases/{manifest.release_id}"
     if not store.exists(f"{folder}/{MANIFEST}"):
         raise NotFound(
             f"the files of release {manifest.release_id} are gone from {store.uri(folder)}: publish it again"
         )
-    MilvusStore(settings.need("milvus_uri")).point(CONTENT_EMBEDDINGS, manifest.collection)
-    known.point(PRODUCTION, manifest.release_id)

@@ -1,7 +1,8 @@
 """Releases in MLflow's model registry, over its REST API 2.0.
 
 One registered model, one version a release. Tags of a version: `release_id` and `manifest` (the whole of it, JSON).
-Aliases are MLflow's own; tag `history.ALIAS` of the model keeps what each stood for, oldest first.
+Aliases are MLflow's own; tag `history.ALIAS` of the model keeps what each stood for, oldest first; tag `trial` says who
+gets the release under `candidate`.
 The MLflow client would do the same at 180 MB and 5 s of imports in every replica that polls an alias.
 """
 
@@ -10,11 +11,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import httpx
+from pydantic import ValidationError
 
-from app.domain.releases import Manifest
+from app.domain.releases import CANDIDATE, Manifest, Trial
 from app.errors import Conflict, NotFound, Unavailable
 
-MODEL = "learnrec"
+MODEL, TRIAL = "learnrec", "trial"
 MAX_HISTORY = 50
 """Targets of an alias that are remembered."""
 
@@ -92,9 +94,33 @@ class MlflowRegistry:
         position = len(history) - 1 - history[::-1].index(current)
         return history[position - 1] if position else None
 
-    def _history(self, alias: str) -> list[str]:
+    def trial(self) -> Trial | None:
+        """What is on trial; one request."""
+        text = self._model_tags().get(TRIAL)
+        try:
+            return Trial.model_validate_json(text) if text else None
+        except ValidationError as exc:
+            raise Unavailable("mlflow", f"tag {TRIAL} of {self.model} is {text!r}: {exc}") from exc
+
+    def put_on_trial(self, trial: Trial | None) -> None:
+        """One release, or none, in the place of what was on trial. Raises NotFound: it is not registered."""
+        versions = self._versions(trial.release_id) if trial else []
+        if trial and not versions:
+            raise NotFound(f"no release {trial.release_id} is registered: `learnrec release list` shows which are")
+        tag, alias = {"name": self.model, "key": TRIAL}, {"name": self.model, "alias": CANDIDATE}
+        if trial:
+            self._call("POST", "registered-models/alias", {**alias, "version": versions[0]["version"]})
+            self._call("POST", "registered-models/set-tag", {**tag, "value": trial.model_dump_json()})
+        else:
+            self._call("DELETE", "registered-models/delete-tag", tag, missing_ok=True)
+            self._call("DELETE", "registered-models/alias", alias, missing_ok=True)
+
+    def _model_tags(self) -> dict[str, str]:
         answer = self._call("GET", "registered-models/get", {"name": self.model}, missing_ok=True)
-        return json.loads(_tags(answer.get("registered_model", {})).get(_history_key(alias), "[]"))
+        return _tags(answer.get("registered_model", {}))
+
+    def _history(self, alias: str) -> list[str]:
+        return json.loads(self._model_tags().get(_history_key(alias), "[]"))
 
     def _versions(self, release_id: str | None = None) -> list[Json]:
         """Versions newest first, of one release or of all."""

@@ -2,9 +2,9 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
-PRODUCTION, STAGING = "production", "staging"
+PRODUCTION, STAGING, CANDIDATE = "production", "staging", "candidate"
 
 FULL, RETRIEVAL, POPULAR, ITEM_KNN = "two_tower_ranker", "retrieval", "popular", "item_knn"
 """Models in a manifest's metrics: what is served, its candidates alone, and two baselines."""
@@ -30,3 +30,13 @@ class Manifest(BaseModel):
     runs: dict[str, str]  # job name -> MLflow run id
     metrics: dict[str, dict[str, float]]  # model name -> metric -> value, on the temporal hold-out
     files: dict[str, str]  # path in the folder -> SHA-256
+
+
+class Trial(BaseModel):
+    """A release that is not live answers for some, before it may for all."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    release_id: str
+    shadow: float = Field(default=0.0, ge=0, le=1, description="share of requests that it answers too, unseen")
+    canary: float = Field(default=0.0, ge=0, le=1, description="share of learners who get its answers")

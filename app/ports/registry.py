@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from app.domain.releases import Manifest
+from app.domain.releases import Manifest, Trial
 
 
 class ReleaseRegistry(Protocol):
@@ -26,4 +26,16 @@ class ReleaseRegistry(Protocol):
 
     def previous(self, alias: str) -> str | None:
         """What `alias` stood for before the last `point`, or None."""
+        ...
+
+
+class TrialRegistry(Protocol):
+    """Which release is on trial. Both raise Unavailable."""
+
+    def trial(self) -> Trial | None:
+        """What is on trial."""
+        ...
+
+    def put_on_trial(self, trial: Trial | None) -> None:
+        """One release, or none, in the place of what was. Raises NotFound."""
         ...

@@ -47,19 +47,21 @@ class World:
     retriever: Stage
     ranker: Stage
     budget_s: float  # of a usual request
-    breakers: dict[str, Breaker] = field(default_factory=dict)
+    breakers: dict[tuple[str, str | None], Breaker] = field(default_factory=dict)
     caching: set[asyncio.Task[None]] = field(default_factory=set)
 
     @property
     def stages(self) -> tuple[Stage, ...]:
         return (self.embedder, self.retriever, self.ranker)
 
-    async def guarded(self, name: str, call: Callable[[], Awaitable[T]], *, deadline_s: float) -> T:
-        """The call's answer, unless its breaker is open.
+    async def guarded(
+        self, name: str, call: Callable[[], Awaitable[T]], *, deadline_s: float, release_id: str | None = None
+    ) -> T:
+        """The call's answer, unless its breaker is open; models have one for each release.
 
         Raises BreakerOpen, DeadlineExceeded, or what the call raises.
         """
-        breaker = self.breakers.setdefault(name, Breaker(threshold=FAILURES_THAT_OPEN))
+        breaker = self.breakers.setdefault((name, release_id), Breaker(threshold=FAILURES_THAT_OPEN))
         if not breaker.allows(time.monotonic()):
             raise BreakerOpen(name, "it failed a moment ago")
         try:
@@ -119,6 +121,7 @@ class LiveStages:
             stage.name,
             lambda: stage.call(method, self._release_id, *arguments, deadline_s=deadline_s),
             deadline_s=deadline_s,
+            release_id=self._release_id,
         )
 
     async def _cache(self, user_ids: Sequence[str], embeddings: NDArray[np.float32]) -> None:

@@ -1,12 +1,14 @@
 """What one ingress replica counts, for Prometheus. Labels are few and bounded: never an id."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from app.recommend.batch import Outcome
 
 SECONDS = (0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0)
+SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+SHIFTS = (-0.5, -0.2, -0.1, -0.05, -0.02, -0.01, 0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
@@ -28,6 +30,22 @@ class Metrics:
         self._refused = Counter("learnrec_refused", "Requests refused for want of capacity", registry=own)
         self._events = Counter("learnrec_events", "Events accepted", ["event_type"], registry=own)
         self._release = Gauge("learnrec_release_info", "The release that is served", ["release"], registry=own)
+        self._trial = Gauge("learnrec_trial_info", "The release on trial", ["release"], registry=own)
+        self._withdrawn = Counter(
+            "learnrec_trials_withdrawn",
+            "Trials that this replica ended, by what it had too many of",
+            ["of"],
+            registry=own,
+        )
+        self._overlap = Histogram(
+            "learnrec_shadow_overlap", "Of a slate's first 10 on trial with the live one", buckets=SHARES, registry=own
+        )
+        self._shift = Histogram(
+            "learnrec_shadow_score_shift", "Score on trial less the live one", buckets=SHIFTS, registry=own
+        )
+        self._shadow_seconds = Histogram(
+            "learnrec_shadow_seconds", "Stages of a batch answered twice", ["side"], buckets=SECONDS, registry=own
+        )
         self._up = Gauge("learnrec_dependency_up", "1 where the dependency answers", ["dependency"], registry=own)
 
     def answered(self, *, method: str, route: str, status: int, seconds: float) -> None:
@@ -55,6 +73,24 @@ class Metrics:
         self._release.clear()
         if release_id is not None:
             self._release.labels(release_id).set(1)
+
+    def trying(self, release_id: str | None) -> None:
+        self._trial.clear()
+        if release_id is not None:
+            self._trial.labels(release_id).set(1)
+
+    def withdrawn(self, verdict: str) -> None:
+        self._withdrawn.labels(verdict).inc()
+
+    def compared(
+        self, *, overlaps: Iterable[float], score_shifts: Iterable[float], live_ms: float, trial_ms: float
+    ) -> None:
+        for overlap in overlaps:
+            self._overlap.observe(overlap)
+        for shift in score_shifts:
+            self._shift.observe(shift)
+        self._shadow_seconds.labels("live").observe(live_ms / 1000)
+        self._shadow_seconds.labels("trial").observe(trial_ms / 1000)
 
     def dependency(self, name: str, *, up: bool) -> None:
         self._up.labels(name).set(int(up))

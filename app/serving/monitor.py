@@ -6,6 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
+from app.domain.releases import Trial
 from app.errors import Unavailable
 from app.models.release import Release
 from app.serving.calls import Stage
@@ -31,7 +32,10 @@ class Health:
 
 
 class Monitor:
-    """`switch` is called with a release when every stage holds it: from then on it is served."""
+    """`switch` is called with a release when every stage holds it: from then on it is served.
+
+    `try_out` is called in every round with the release that is on trial, as soon as every stage holds it, or None.
+    """
 
     def __init__(
         self,
@@ -40,8 +44,10 @@ class Monitor:
         *,
         pings: Mapping[str, Ping],
         switch: Callable[[Release | None], None],
+        try_out: Callable[[Release | None, Trial | None], None],
     ) -> None:
-        self._keeper, self._stages, self._pings, self._switch = keeper, stages, pings, switch
+        self._keeper, self._stages, self._pings = keeper, stages, pings
+        self._switch, self._try_out = switch, try_out
         self._pinged: dict[str, str] = {}
         self._pinged_at = float("-inf")
         self._pinging: asyncio.Task[None] | None = None
@@ -60,9 +66,10 @@ class Monitor:
     async def look(self) -> None:
         """One round: ask the stages, switch if all are ready, ping what is due."""
         seen = await asyncio.gather(*(_statuses(stage) for stage in self._stages))
-        wanted = self._keeper.production
+        wanted, held = self._keeper.production, [_held_by_all(statuses) for statuses in seen]
         if wanted is not None and wanted != self.health.release:
-            self._take_up(wanted, held=[_held_by_all(statuses) for statuses in seen])
+            self._take_up(wanted, held=held)
+        self._try_out(*self._on_trial(held))
         self._ping_if_due()
         current = self.health.release
         faults = dict(self._pinged)
@@ -87,6 +94,14 @@ class Monitor:
         _LOG.info("release %s is served from now on", wanted)
         self.health.release = wanted
         self._switch(release)
+
+    def _on_trial(self, held: list[frozenset[str]]) -> tuple[Release | None, Trial | None]:
+        """None and the trial, while it is not ready."""
+        trial = self._keeper.trial
+        if trial is None or trial.release_id == self.health.release:
+            return None, None
+        ready = all(trial.release_id in each for each in held)
+        return (self._keeper.get(trial.release_id) if ready else None), trial
 
     def _ping_if_due(self) -> None:
         due = time.monotonic() - self._pinged_at >= PING_EVERY_S

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,16 +24,22 @@ COOL_DOWN_S = 2.0
 PING_EVERY_S = 5.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Indexes:
+    """Of one release: what is wrong with its collection says nothing of another's."""
+
     faiss: FaissIndex
     milvus: MilvusIndex | None
+    breaker: Breaker = field(default_factory=lambda: Breaker(COOL_DOWN_S))
+    fault: str | None = None  # of Milvus
+
+    def failed(self, exc: Unavailable) -> None:
+        self.breaker.failed(time.monotonic())
+        self.fault = exc.reason
 
 
 class Retriever(StageReplica[_Indexes]):
     async def __init__(self, _: GraphArguments) -> None:
-        self._breaker = Breaker(COOL_DOWN_S)
-        self._milvus_fault: str | None = None
         self._pinged_at = float("-inf")
         self._ping_task: asyncio.Task[None] | None = None
         await self.start()
@@ -54,7 +60,7 @@ class Retriever(StageReplica[_Indexes]):
         if indexes is None:
             return None
         began = time.monotonic()
-        found = await self._ask_milvus(indexes.milvus, queries, limit=limit, deadline_s=deadline_s * MILVUS_SHARE)
+        found = await self._ask_milvus(indexes, queries, limit=limit, deadline_s=deadline_s * MILVUS_SHARE)
         if isinstance(found, Neighbours):
             return Retrieved(found)
         left = deadline_s - (time.monotonic() - began)
@@ -62,29 +68,25 @@ class Retriever(StageReplica[_Indexes]):
         return Retrieved(neighbours, () if found is None else (found,))
 
     async def _ask_milvus(
-        self, milvus: MilvusIndex | None, queries: NDArray[np.float32], *, limit: int, deadline_s: float
+        self, indexes: _Indexes, queries: NDArray[np.float32], *, limit: int, deadline_s: float
     ) -> Neighbours | Fault | None:
         """Its answer, or why there is none; None where FAISS is what was chosen."""
-        if milvus is None:
+        if indexes.milvus is None:
             return None if self.settings.retrieval_backend == "faiss" else Fault("milvus", "unavailable", "no address")
-        if not self._breaker.allows(time.monotonic()):
-            return Fault("milvus", "open", self._milvus_fault or "")
+        if not indexes.breaker.allows(time.monotonic()):
+            return Fault("milvus", "open", indexes.fault or "")
         try:
-            found = await milvus.search(queries, limit=limit, deadline_s=deadline_s)
+            found = await indexes.milvus.search(queries, limit=limit, deadline_s=deadline_s)
         except DeadlineExceeded as exc:
             if is_fair(deadline_s, budget_s=self.settings.request_timeout_ms / 1000):
-                self._failed(exc)
+                indexes.failed(exc)
             return Fault("milvus", "late", exc.reason)
         except Unavailable as exc:
-            self._failed(exc)
+            indexes.failed(exc)
             return Fault("milvus", "unavailable", exc.reason)
-        self._breaker.succeeded()
-        self._milvus_fault = None
+        indexes.breaker.succeeded()
+        indexes.fault = None
         return found
-
-    def _failed(self, exc: Unavailable) -> None:
-        self._breaker.failed(time.monotonic())
-        self._milvus_fault = exc.reason
 
     async def status(self) -> StageStatus:
         base = await super().status()
@@ -93,20 +95,24 @@ class Retriever(StageReplica[_Indexes]):
             self._ping_task = asyncio.create_task(self._ping())
         if self.settings.retrieval_backend == "faiss":
             return StageStatus(base.releases, base.faults, unused=frozenset({"milvus"}))
-        fault = self._milvus_fault if self.settings.milvus_uri else "no address"
+        live = self._live()
+        fault = (live.fault if live else None) if self.settings.milvus_uri else "no address"
         return StageStatus(base.releases, base.faults | ({"milvus": fault} if fault else {}))
 
     async def _ping(self) -> None:
         """Is Milvus there, even where nobody asks for recommendations."""
-        production = self.keeper.production
-        indexes = self.keeper.get(production) if production else None
-        if indexes is None or indexes.milvus is None:
+        live = self._live()
+        if live is None or live.milvus is None:
             return
         try:
-            await indexes.milvus.ping()
-            self._milvus_fault = None
+            await live.milvus.ping()
+            live.fault = None
         except Unavailable as exc:
-            self._milvus_fault = exc.reason
+            live.fault = exc.reason
+
+    def _live(self) -> _Indexes | None:
+        production = self.keeper.production
+        return self.keeper.get(production) if production else None
 
     def drop(self, served: _Indexes) -> None:
         if served.milvus is not None:

@@ -13,6 +13,7 @@ from app.adapters.postgres.directory import PostgresLearnerDirectory
 from app.adapters.postgres.popular import PostgresPopularContents
 from app.adapters.redis_features import RedisFeatures
 from app.adapters.redis_log import RedisEventLog
+from app.domain.releases import Trial
 from app.domain.slates import Slate
 from app.errors import Unavailable
 from app.models.release import Release
@@ -28,12 +29,16 @@ from app.serving.keeper import ReleaseKeeper
 from app.serving.live_stages import LiveStages, World
 from app.serving.metrics import Metrics
 from app.serving.monitor import Health, Monitor
+from app.serving.trials import Arm, Trials
 from app.settings import Settings
 
 MAX_ITEMS = 100
 POPULAR_KEPT_S = 10.0
 MAX_CONNECTIONS = 16
 """Of a replica to PostgreSQL: one for every micro-batch under way, and one for the monitor."""
+
+FEWEST = 64
+"""Requests that may be under way however slow everything is: 50 requests/s of 200 ms each are 10."""
 
 LOG_GROUP = "ingest_events"
 
@@ -50,6 +55,7 @@ class Question:
     limit: int
     asked_at: float  # monotonic seconds
     budget_ms: int
+    on_trial: bool = False  # to be answered by the release that is, if it can
 
     @property
     def deadline(self) -> float:
@@ -88,6 +94,10 @@ class Service:
                 "event_log": lambda: asyncio.to_thread(self._log.lag, group=LOG_GROUP),
             },
             switch=self._serve,
+            try_out=self._try_out,
+        )
+        self._trials = Trials(
+            self._by, end=self._end_trial, budget_s=settings.request_timeout_ms / 1000, metrics=self.metrics
         )
         gathering = Gathering(
             max_batch=arguments.max_batch,
@@ -95,12 +105,12 @@ class Service:
             wait_s=arguments.wait_ms / 1000,
         )
         self._admission = Admission(
-            least=arguments.max_batch,
+            least=FEWEST,
             most=arguments.max_waiting + arguments.max_batch * arguments.max_in_flight,
             budget_s=settings.request_timeout_ms / 1000,
         )
         self._coalescer = Coalescer(self._answer, gathering, company=self._company)
-        self._current: tuple[Release, LiveStages] | None = None
+        self._current: Arm | None = None
         self._popular: tuple[float, pa.Table] | None = None
         self._watching: asyncio.Task[None] | None = None
 
@@ -139,7 +149,8 @@ class Service:
             raise Unavailable("service", f"{self._admission.num_under_way} requests are under way: more would be late")
         answered = False
         try:
-            answer = await self._coalescer.ask(Question(user_id, limit, began, budget_ms))
+            question = Question(user_id, limit, began, budget_ms, self._trials.takes(user_id))
+            answer = await self._coalescer.ask(question)
             answered = budget_ms == usual_ms
             return answer
         finally:
@@ -160,18 +171,23 @@ class Service:
             return ("redis",)
         return ()
 
-    def _company(self, question: Question) -> int:
+    def _company(self, question: Question) -> tuple[int, bool]:
         if question.budget_ms == self.settings.request_timeout_ms:
-            return question.budget_ms
-        return max((hurry for hurry in HURRIES_MS if hurry <= question.budget_ms), default=0)
+            return question.budget_ms, question.on_trial
+        return max((hurry for hurry in HURRIES_MS if hurry <= question.budget_ms), default=0), question.on_trial
 
     def _serve(self, release: Release | None) -> None:
-        if release is None:
-            self._current = None
-        else:
-            stages = LiveStages(self._world, release_id=release.release_id, dim=release.manifest.embedding_dim)
-            self._current = (release, stages)
+        self._current = self._arm(release) if release else None
         self.metrics.serving(release.release_id if release else None)
+
+    def _try_out(self, release: Release | None, trial: Trial | None) -> None:
+        self._trials.take_up(self._arm(release) if release else None, trial)
+
+    async def _end_trial(self, trial: Trial) -> None:
+        await asyncio.to_thread(self._keeper.end_trial, trial)
+
+    def _arm(self, release: Release) -> Arm:
+        return Arm(release, LiveStages(self._world, release_id=release.release_id, dim=release.manifest.embedding_dim))
 
     async def _answer(self, questions: Sequence[Question]) -> list[Answer]:
         """One batch: everything in it is answered by one release."""
@@ -181,7 +197,10 @@ class Service:
             limits=tuple(question.limit for question in questions),
             deadline=min(question.deadline for question in questions),
         )
-        outcome = await self._outcome(batch)
+        outcome = await self._trials.answered(batch) if questions[0].on_trial else None
+        if outcome is None:
+            outcome = await self._outcome(batch)
+            self._trials.beside(batch, outcome)
         self.metrics.batch(outcome)
         return [
             Answer(slate, {"queue": round((began - question.asked_at) * 1000, 2), **outcome.timings_ms})
@@ -191,9 +210,11 @@ class Service:
     async def _outcome(self, batch: RequestBatch) -> Outcome:
         if self._current is None:
             return without_release(batch, await self._popular_now())
-        release, stages = self._current
+        return await self._by(self._current, batch)
+
+    async def _by(self, arm: Arm, batch: RequestBatch) -> Outcome:
         budget = Budget(self._policy, batch.deadline, time.monotonic)
-        return await recommend(batch, release=release, stages=stages, budget=budget, now=datetime.now(UTC))
+        return await recommend(batch, release=arm.release, stages=arm.stages, budget=budget, now=datetime.now(UTC))
 
     async def _popular_now(self) -> pa.Table:
         if self._popular is None or time.monotonic() - self._popular[0] > POPULAR_KEPT_S:

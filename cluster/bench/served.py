@@ -40,8 +40,8 @@ ROLES = ("Ingress", "Embedder", "Retriever", "Ranker", "haproxy", "bentoml", "po
 TOKEN_TTL_S = 3600
 NUM_PATHS, NUM_RETURNED = 5_000, 10
 OPEN_DOORS = {"LEARNREC_RATE_LIMIT": "100000000/minute"}
-NO_HURRY = {"LEARNREC_REQUEST_TIMEOUT_MS": "5000"}
-"""So that every way gives the same answers, however slow it is."""
+NO_HURRY = {"LEARNREC_REQUEST_TIMEOUT_MS": "60000"}
+"""So that every way gives the same answers, and refuses none, however slow it is."""
 
 
 @dataclass

@@ -6,7 +6,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from app.domain.releases import PRODUCTION, STAGING, Manifest
+from app.domain.releases import CANDIDATE, PRODUCTION, STAGING, Manifest, Trial
+from app.errors import InvalidInput
 from app.settings import load_settings
 
 release_app = typer.Typer(help="List, promote and roll back releases.", no_args_is_help=True)
@@ -21,7 +22,7 @@ def list_() -> None:
 
     with registry(load_settings()) as known:
         manifests = known.manifests()
-        aliases = {alias: known.aliased(alias) for alias in (PRODUCTION, STAGING)}
+        aliases = {alias: known.aliased(alias) for alias in (PRODUCTION, STAGING, CANDIDATE)}
     if not manifests:
         typer.echo("no release yet: `learnrec job run pipeline` makes one")
         return
@@ -55,11 +56,39 @@ def promote(
     release_id: Annotated[
         str | None, typer.Argument(help="Its id, or the beginning of it; without: the staged one.")
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Also where it falls short of the live one.")] = False,
 ) -> None:
-    """Make a release live: running replicas take it within seconds."""
+    """Make a release live: running replicas take it within seconds.
+
+    Refused where its hold-out's ndcg@10 or its answers to a few learners fall short of the live release's.
+    """
     from jobs import releases
 
-    _tell("promoted", releases.promote(load_settings(), release_id))
+    _tell("promoted", releases.promote(load_settings(), release_id, force=force))
+
+
+@release_app.command()
+def trial(
+    release_id: Annotated[str | None, typer.Argument(help="Its id, or the beginning of it.")] = None,
+    shadow: Annotated[
+        float, typer.Option(help="Share of requests that it answers too, unseen: differences are in /metrics.")
+    ] = 0.0,
+    canary: Annotated[float, typer.Option(help="Share of learners who get its answers.")] = 0.0,
+    end: Annotated[bool, typer.Option("--end", help="End the trial that runs.")] = False,
+) -> None:
+    """Put a release on trial beside the live one; it is withdrawn by itself where it fails or leaves slates empty."""
+    from jobs import releases
+
+    if end:
+        ended = releases.end_trial(load_settings())
+        typer.echo(f"the trial of {ended.release_id} has ended" if ended else "no release is on trial")
+        return
+    if release_id is None or not (0 <= shadow <= 1 and 0 <= canary <= 1 and shadow + canary > 0):
+        raise InvalidInput("name a release, and --shadow or --canary above 0, at most 1; or --end")
+    made = releases.put_on_trial(load_settings(), Trial(release_id=release_id, shadow=shadow, canary=canary))
+    typer.echo(
+        f"{made.release_id} is on trial: {shadow:.1%} of requests in its shadow, {canary:.1%} of learners get it"
+    )
 
 
 @release_app.command()

@@ -86,13 +86,21 @@ def train_release(tiny: Tiny, release_id: str, folder: Path, *, dim: int) -> Tra
 def publish(settings: Settings, trained: Trained) -> None:
     """Into the object store, Milvus and the registry; not into production."""
     manifest, release = trained.manifest, load_release(trained.folder)
-    ObjectStore(settings.object_store_uri).upload(trained.folder, f"{RELEASES}/{manifest.release_id}")
     MilvusStore(settings.need("milvus_uri")).build(
         manifest.collection,
         release.catalogue.content_ids,
         embeddings=release.items.embeddings,
         created_at=release.catalogue.arrays.created_at,
     )
+    register(settings, trained)
+
+
+def register(settings: Settings, trained: Trained) -> None:
+    """The same, but for Milvus."""
+    manifest, folder = trained.manifest, f"{RELEASES}/{trained.manifest.release_id}"
+    store = ObjectStore(settings.object_store_uri)
+    store.upload(trained.folder, folder)
+    store.write(f"{folder}/{MANIFEST}", manifest.model_dump_json().encode())
     registry = MlflowRegistry(settings.need("mlflow_uri"))
     registry.register(manifest)
     registry.close()
