@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pymilvus import AsyncMilvusClient
+from pymilvus.client.types import LoadState
 from pymilvus.exceptions import MilvusException
 
 from app.errors import DeadlineExceeded, Unavailable
@@ -17,6 +18,7 @@ from app.ports.vector_index import Neighbours
 
 KEY, VECTOR = "content_id", "embedding"
 NUM_LISTS, MIN_PROBES = 128, 10
+PING_TIMEOUT_S = 2.0
 QUIET = {"grpc.keepalive_permit_without_calls": False}  # servers count pings between calls and hang up on the client
 VISITED_PER_NEIGHBOUR = 10
 """Vectors to look at for each one wanted: ten lists of a small catalogue would not hold the candidates asked for."""
@@ -69,10 +71,14 @@ class MilvusIndex:
         return Neighbours(index, distance)
 
     async def ping(self) -> None:
+        """Also has the server load the collection where it has not: Milvus Lite forgets to when it starts again."""
         try:
-            async with asyncio.timeout(2.0):
-                if not await self._client.has_collection(self._collection, timeout=2.0):
+            async with asyncio.timeout(PING_TIMEOUT_S):
+                found = await self._client.get_load_state(self._collection, timeout=PING_TIMEOUT_S)
+                if found["state"] == LoadState.NotExist:
                     raise Unavailable("milvus", f"there is no collection {self._collection}")
+                if found["state"] == LoadState.NotLoad:
+                    await self._client.load_collection(self._collection, timeout=PING_TIMEOUT_S)
         except (MilvusException, TimeoutError, ValueError, OSError) as exc:
             raise Unavailable("milvus", str(exc) or type(exc).__name__) from exc
 

@@ -21,7 +21,7 @@ MILVUS_SHARE = 0.6
 """Of the stage's time; the rest is FAISS's, should Milvus be late."""
 
 COOL_DOWN_S = 2.0
-PING_EVERY_S = 5.0
+PING_EVERY_S, PING_WHILE_DOWN_EVERY_S = 5.0, 1.0
 
 
 @dataclass(slots=True)
@@ -50,7 +50,9 @@ class Retriever(StageReplica[_Indexes]):
         if self.settings.retrieval_backend == "faiss" or self.settings.milvus_uri is None:
             return _Indexes(faiss, None)
         uri, collection = self.settings.milvus_uri, release.manifest.collection
-        return _Indexes(faiss, MilvusIndex(uri, collection, content_ids=release.catalogue.content_ids))
+        made = _Indexes(faiss, MilvusIndex(uri, collection, content_ids=release.catalogue.content_ids))
+        asyncio.run_coroutine_threadsafe(_ping(made), self.loop).result()
+        return made
 
     async def search(
         self, release_id: str, queries: NDArray[np.float32], limit: int, deadline_s: float
@@ -90,25 +92,16 @@ class Retriever(StageReplica[_Indexes]):
 
     async def status(self) -> StageStatus:
         base = await super().status()
-        if time.monotonic() - self._pinged_at >= PING_EVERY_S:
+        live = self._live()
+        pause_s = PING_WHILE_DOWN_EVERY_S if live and live.fault else PING_EVERY_S
+        due = time.monotonic() - self._pinged_at >= pause_s and (self._ping_task is None or self._ping_task.done())
+        if live and due:
             self._pinged_at = time.monotonic()
-            self._ping_task = asyncio.create_task(self._ping())
+            self._ping_task = asyncio.create_task(_ping(live))
         if self.settings.retrieval_backend == "faiss":
             return StageStatus(base.releases, base.faults, unused=frozenset({"milvus"}))
-        live = self._live()
         fault = (live.fault if live else None) if self.settings.milvus_uri else "no address"
         return StageStatus(base.releases, base.faults | ({"milvus": fault} if fault else {}))
-
-    async def _ping(self) -> None:
-        """Is Milvus there, even where nobody asks for recommendations."""
-        live = self._live()
-        if live is None or live.milvus is None:
-            return
-        try:
-            await live.milvus.ping()
-            live.fault = None
-        except Unavailable as exc:
-            live.fault = exc.reason
 
     def _live(self) -> _Indexes | None:
         production = self.keeper.production
@@ -117,3 +110,14 @@ class Retriever(StageReplica[_Indexes]):
     def drop(self, served: _Indexes) -> None:
         if served.milvus is not None:
             asyncio.run_coroutine_threadsafe(served.milvus.close(), self.loop)
+
+
+async def _ping(indexes: _Indexes) -> None:
+    """Is Milvus there, even where nobody asks for recommendations; on the loop that its client belongs to."""
+    if indexes.milvus is None:
+        return
+    try:
+        await indexes.milvus.ping()
+        indexes.fault = None
+    except Unavailable as exc:
+        indexes.fault = exc.reason

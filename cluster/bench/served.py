@@ -1,5 +1,7 @@
 """A stack of the benchmark's own, with a release in production: made once by our own commands, and found again."""
 
+import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -38,6 +40,7 @@ max_queries = 4000
 
 ROLES = ("Ingress", "Embedder", "Retriever", "Ranker", "haproxy", "bentoml", "postgres", "redis", "milvus")
 TOKEN_TTL_S = 3600
+WHOLE_WITHIN_S = 60.0
 NUM_PATHS, NUM_RETURNED = 5_000, 10
 OPEN_DOORS = {"LEARNREC_RATE_LIMIT": "100000000/minute"}
 NO_HURRY = {"LEARNREC_REQUEST_TIMEOUT_MS": "60000"}
@@ -119,13 +122,28 @@ class Served:
         return {stage: (seconds, numbers.get(stage, 0.0)) for stage, seconds in sums.items()}
 
     def rungs(self) -> dict[str, float]:
-        """Slates so far, by what they were served by."""
-        return self._samples("learnrec_answers_total", "served_by")
+        """Slates so far, by what they were served by; and how many missed what."""
+        missed = self._samples("learnrec_degraded_total", "stage")
+        return self._samples("learnrec_answers_total", "served_by") | {f"without {k}": v for k, v in missed.items()}
+
+    def wait_until_whole(self) -> None:
+        """Raises LearnrecError: something that answers depend on stays away."""
+        deadline, seen = time.monotonic() + WHOLE_WITHIN_S, {}
+        while time.monotonic() < deadline:
+            seen = httpx.get(f"{self.url()}/health", timeout=10, trust_env=False).raise_for_status().json()
+            if seen["ready"] and "down" not in seen["dependencies"].values():
+                return
+            time.sleep(0.2)
+        raise LearnrecError(f"not everything answers after {WHOLE_WITHIN_S:.0f} s: {seen}")
 
     def _samples(self, name: str, label: str) -> dict[str, float]:
         text = httpx.get(f"{self.url()}/metrics", timeout=10, trust_env=False).raise_for_status().text
         samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
-        return {sample.labels[label]: sample.value for sample in samples if sample.name == name}
+        found: dict[str, float] = defaultdict(float)
+        for sample in samples:
+            if sample.name == name:
+                found[sample.labels[label]] += sample.value
+        return dict(found)
 
     def cpu(self) -> dict[str, float]:
         """CPU seconds so far of the stack's processes, by role."""

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from app.domain.slates import ServedBy
 from cluster.bench.load import Load, run_load, wrk
 from cluster.bench.measure import machine
 from cluster.bench.served import NO_HURRY, OPEN_DOORS, Served
@@ -49,6 +50,7 @@ def compare(
         for way in ways:
             tell(f"{way.name}: starting")
             with way.opened(made) as served:
+                served.wait_until_whole()
                 for number in connections:
                     tell(f"{way.name}: {number} connections for {seconds} s")
                     result["rows"].append({"way": way.name, **_measured(served, paths, number, seconds)})
@@ -74,7 +76,15 @@ def _measured(served: Served, paths: Sequence[str], connections: int, seconds: i
     spent = {role: round(value - cpu[role], 2) for role, value in served.cpu().items()}
     answered = {rung: round(number - rungs.get(rung, 0.0)) for rung, number in served.rungs().items()}
     stages_ms = _stages_ms(stages, served.stages())
-    return {**asdict(load), **_shares(load, spent, elapsed), "stages_ms": stages_ms, "answers": answered}
+    measured = {**asdict(load), **_shares(load, spent, elapsed), "stages_ms": stages_ms, "answers": answered}
+    return {**measured, "full_share": _full_share(answered)}
+
+
+def _full_share(answered: dict[str, int]) -> float:
+    """Of the slates, those by the ranker with nothing missing on the way."""
+    missed = max((number for name, number in answered.items() if name.startswith("without ")), default=0)
+    total = sum(number for name, number in answered.items() if not name.startswith("without "))
+    return round(min(answered.get(ServedBy.RANKER, 0), total - missed) / max(total, 1), 4)
 
 
 def _shares(load: Load, spent: dict[str, float], elapsed: float) -> dict[str, Any]:

@@ -110,13 +110,13 @@ def chaos(
 
 def _serving_table(result: dict[str, Any]) -> Table:
     table = Table(title=f"{result['num_learners']:,} learners, {result['num_contents']:,} contents {_where(result)}")
-    columns = ("way", "connections", "requests/s", "p50 ms", "p95 ms", "p99 ms", "failed", "CPU ms a request")
+    columns = ("way", "connections", "requests/s", "p50 ms", "p95 ms", "p99 ms", "failed", "full", "CPU ms/request")
     for name in (*columns, "wrk's CPU"):
         table.add_column(name, justify="left" if name == "way" else "right")
     for row in result["rows"]:
         quantiles = (f"{row[name]:.1f}" for name in ("p50_ms", "p95_ms", "p99_ms"))
         failed = f"{row['num_refused'] + row['num_broken']}"
-        shares = (f"{row['cpu_ms_a_request']:.2f}", f"{row['client_cpu_share']:.0%}")
+        shares = (f"{row['full_share']:.1%}", f"{row['cpu_ms_a_request']:.2f}", f"{row['client_cpu_share']:.0%}")
         table.add_row(row["way"], f"{row['connections']}", f"{row['per_s']:,.0f}", *quantiles, failed, *shares)
     return table
 

@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 
 from app.adapters.mlflow_registry import MlflowRegistry
-from app.domain.releases import PRODUCTION, STAGING, Manifest
+from app.domain.releases import CANDIDATE, PRODUCTION, STAGING, Manifest, Trial
 from app.errors import Conflict, NotFound, Unavailable
 from app.ports.registry import ReleaseRegistry
 
@@ -30,14 +30,14 @@ def manifest(release_id: str, created_at: str = "2026-01-01T00:00:00Z") -> Manif
 
 
 @pytest.fixture
-def registry(mlflow_uri: str) -> Iterator[ReleaseRegistry]:
+def registry(mlflow_uri: str) -> Iterator[MlflowRegistry]:
     made = MlflowRegistry(mlflow_uri, model=f"contract-{uuid4().hex}")
     yield made
     made.close()
 
 
 @pytest.fixture
-def three(registry: ReleaseRegistry) -> ReleaseRegistry:
+def three(registry: MlflowRegistry) -> MlflowRegistry:
     for release_id in ("a", "b", "c"):
         registry.register(manifest(release_id))
     return registry
@@ -116,3 +116,21 @@ def test_a_server_that_does_not_answer_is_unavailable() -> None:
     registry = MlflowRegistry("http://127.0.0.1:9", timeout_s=1)
     with pytest.raises(Unavailable, match="mlflow"):
         registry.aliased(PRODUCTION)
+
+
+def test_nothing_is_on_trial_until_it_is_put_there_and_after_it_ends(three: MlflowRegistry) -> None:
+    assert three.trial() is None
+    trial = Trial(release_id="b", shadow=0.5, canary=0.1)
+    three.put_on_trial(trial)
+    assert (three.trial(), three.aliased(CANDIDATE)) == (trial, "b")
+    three.put_on_trial(Trial(release_id="c", canary=1.0))
+    assert three.aliased(CANDIDATE) == "c"
+    for _ in range(2):
+        three.put_on_trial(None)
+        assert (three.trial(), three.aliased(CANDIDATE)) == (None, None)
+
+
+def test_what_is_not_registered_cannot_be_tried(three: MlflowRegistry) -> None:
+    with pytest.raises(NotFound, match="nothing"):
+        three.put_on_trial(Trial(release_id="nothing", canary=0.1))
+    assert three.trial() is None

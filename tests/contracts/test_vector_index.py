@@ -3,12 +3,14 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from pymilvus import MilvusClient
 
 from app.adapters.faiss_index import MAX_FLAT, FaissIndex, write_faiss
 from app.adapters.milvus_index import MilvusIndex
@@ -131,6 +133,30 @@ async def test_a_collection_that_does_not_exist_is_unavailable(milvus_uri: str) 
         with pytest.raises(Unavailable, match="milvus"):
             await ask
     await index.close()
+
+
+async def test_a_collection_that_the_server_forgot_to_load_is_loaded_by_a_ping(milvus_uri: str) -> None:
+    name = f"released_{uuid4().hex}"
+    MilvusStore(milvus_uri).build(name, IDS[:20], embeddings=VECTORS[:20], created_at=CREATED_AT[:20])
+    with closing(MilvusClient(milvus_uri, dedicated=True)) as client:
+        client.release_collection(name)
+    index = MilvusIndex(milvus_uri, name, content_ids=IDS)
+    with pytest.raises(Unavailable, match="milvus"):
+        await index.search(VECTORS[:1], limit=1, deadline_s=5)
+    async with asyncio.timeout(60):
+        while not await _answers_a_ping(index):  # a server takes longer to load than a ping may
+            pass
+    assert (await index.search(VECTORS[:1], limit=1, deadline_s=5)).index.tolist() == [[0]]
+    await index.close()
+
+
+async def _answers_a_ping(index: MilvusIndex) -> bool:
+    try:
+        await index.ping()
+    except Unavailable:
+        await asyncio.sleep(0.1)
+        return False
+    return True
 
 
 async def test_a_collection_is_built_again_aliased_and_dropped(milvus_uri: str) -> None:
