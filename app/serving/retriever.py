@@ -20,7 +20,7 @@ from app.serving.stage import StageReplica, StageStatus
 MILVUS_SHARE = 0.6
 """Of the stage's time; the rest is FAISS's, should Milvus be late."""
 
-COOL_DOWN_S = 2.0
+COOL_DOWN_S, FAILURES_THAT_OPEN = 2.0, 3
 PING_EVERY_S, PING_WHILE_DOWN_EVERY_S = 5.0, 1.0
 
 
@@ -30,7 +30,7 @@ class _Indexes:
 
     faiss: FaissIndex
     milvus: MilvusIndex | None
-    breaker: Breaker = field(default_factory=lambda: Breaker(COOL_DOWN_S))
+    breaker: Breaker = field(default_factory=lambda: Breaker(COOL_DOWN_S, threshold=FAILURES_THAT_OPEN))
     fault: str | None = None  # of Milvus
 
     def failed(self, exc: Unavailable) -> None:

@@ -104,11 +104,8 @@ class Service:
             max_in_flight=arguments.max_in_flight,
             wait_s=arguments.wait_ms / 1000,
         )
-        self._admission = Admission(
-            least=FEWEST,
-            most=arguments.max_waiting + arguments.max_batch * arguments.max_in_flight,
-            budget_s=settings.request_timeout_ms / 1000,
-        )
+        most = arguments.max_waiting + arguments.max_batch * arguments.max_in_flight
+        self._admission = Admission(min(FEWEST, most), most, budget_s=settings.request_timeout_ms / 1000)
         self._coalescer = Coalescer(self._answer, gathering, company=self._company)
         self._current: Arm | None = None
         self._popular: tuple[float, pa.Table] | None = None

@@ -2,14 +2,17 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from cluster.bench.faults import Fault, Victim, befallen
+from cluster.bench.served import Served
 from cluster.bench.steady import Answered, Steady
+from cluster.deploy import deploy, local_config
 
 RATE = 50.0
 BEFORE_S, DURING_S = 4.0, 8.0
@@ -48,21 +51,23 @@ class Ordeal:
         return [what for what, is_so in found.items() if is_so]
 
 
-def undergo(load: Steady, victim: Victim, fault: Fault, *, during_s: float = DURING_S) -> Ordeal:
-    """One fault under the load; returns when the answers are full again, or after GIVEN_UP_S without."""
+def undergo(
+    load: Steady, victim: str, fault: str, lasting: AbstractContextManager[None], *, during_s: float = DURING_S
+) -> Ordeal:
+    """One fault, while `lasting` does, under the load; returns when the answers are full again, or GIVEN_UP_S later."""
     wait_until_full(load, GIVEN_UP_S)
     calm = time.monotonic()
     _pass(calm + BEFORE_S)
     began = time.monotonic()
-    with befallen(victim, fault):
+    with lasting:
         _pass(began + during_s)
         ended = time.monotonic()
     over = time.monotonic()
     wait_until_full(load, GIVEN_UP_S)
     inside, before, all_of_it = load.between(began, ended), load.between(calm, began), load.between(began, over)
     return Ordeal(
-        victim=victim.name,
-        fault=fault.value,
+        victim=victim,
+        fault=fault,
         num_requests=len(all_of_it),
         num_failed=sum(answer.status != 200 for answer in all_of_it),
         num_empty=sum(answer.status == 200 and not answer.num_items for answer in all_of_it),
@@ -82,9 +87,28 @@ def chaos(
     for victim in victims:
         for fault in faults:
             tell(f"{victim.name}: {fault.value}")
-            ordeal = undergo(load, victim, fault)
+            ordeal = undergo(load, victim.name, fault.value, befallen(victim, fault))
             rows.append({**asdict(ordeal), "shortfalls": ordeal.shortfalls(victim.label)})
     return rows
+
+
+def restarts(load: Steady, served: Served, *, tell: Callable[[str], None]) -> list[dict[str, Any]]:
+    """Every deployment made anew, one after the other; rows for the same table."""
+    rows, config = [], local_config(served.settings())
+    for deployment in config["applications"][0]["deployments"]:
+        name = deployment["name"]
+        tell(f"{name}: restarted")
+        ordeal = undergo(load, f"{name} (all replicas)", "restarted", _restarted(served, config, deployment))
+        rows.append({**asdict(ordeal), "shortfalls": ordeal.shortfalls(None)})
+    return rows
+
+
+@contextmanager
+def _restarted(served: Served, config: dict[str, Any], deployment: dict[str, Any]) -> Iterator[None]:
+    """Another environment makes Serve replace the replicas of `deployment`, a part of `config`; entered when it has."""
+    deployment["ray_actor_options"]["runtime_env"] = {"env_vars": {"LEARNREC_BENCH": "restarted"}}
+    deploy(served.settings(), config)
+    yield
 
 
 def wait_until_full(load: Steady, within_s: float) -> bool:

@@ -20,6 +20,8 @@ local headers = { ["Authorization"] = "Bearer " .. os.getenv("BENCH_TOKEN") }
 
 function init(arguments) math.randomseed(tonumber(arguments[1])) end
 function request() return wrk.format("GET", paths[math.random(#paths)], headers) end
+local pause = tonumber(os.getenv("BENCH_PAUSE_MS"))
+if pause > 0 then function delay() return math.random(0, 2 * pause) end end
 function done(summary, latency, requests)
   local errors = summary.errors
   io.write(string.format(
@@ -54,9 +56,10 @@ def wrk() -> str:
     return found
 
 
-def run_load(url: str, paths: Sequence[str], *, token: str, connections: int, seconds: int) -> Load:
+def run_load(url: str, paths: Sequence[str], *, token: str, connections: int, seconds: int, pause_ms: int = 0) -> Load:
     """`connections` clients, each asking for the next of `paths` at random as soon as it has an answer.
 
+    With `pause_ms`, each rests for so long on average before it asks again.
     Raises NotFound: there is no wrk. LearnrecError: it failed.
     """
     with tempfile.TemporaryDirectory() as folder:
@@ -67,7 +70,7 @@ def run_load(url: str, paths: Sequence[str], *, token: str, connections: int, se
         command = [wrk(), "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout=10s", "-s", str(script), url]
         ran = subprocess.run(
             [*command, "--", str(connections)],
-            env={"BENCH_PATHS": str(names), "BENCH_TOKEN": token},
+            env={"BENCH_PATHS": str(names), "BENCH_TOKEN": token, "BENCH_PAUSE_MS": str(pause_ms)},
             capture_output=True,
             text=True,
             timeout=seconds + 60,

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import InvalidInput
-from cluster.bench.chaos import RATE, chaos, wait_until_full
+from cluster.bench.chaos import RATE, chaos, restarts, wait_until_full
 from cluster.bench.measure import machine
 from cluster.bench.served import OPEN_DOORS, Served
 from cluster.bench.steady import Steady
@@ -36,6 +36,8 @@ def endure(
         with Steady(served.url(), served.paths(), token=served.token(), rate=RATE) as load:
             wait_until_full(load, READY_S)
             result["rows"] = chaos(load, chosen, tell=tell)
+            if not only:
+                result["rows"] += restarts(load, served, tell=tell)
     finally:
         served.learnrec("down")
     return result

@@ -26,6 +26,7 @@ class Answered:
     num_items: int = 0
     served_by: str = ""
     degraded: tuple[str, ...] = ()
+    retry_after: bool = False
 
     @property
     def is_full(self) -> bool:
@@ -76,9 +77,9 @@ class Steady:
         try:
             response = await client.get(path)
             body: dict[str, Any] = orjson.loads(response.content) if response.status_code == 200 else {}
-            status = response.status_code
+            status, retry_after = response.status_code, "retry-after" in response.headers
         except (httpx.HTTPError, orjson.JSONDecodeError):
-            status, body = 0, {}
+            status, body, retry_after = 0, {}, False
         self.answers.append(
             Answered(
                 asked_at,
@@ -87,5 +88,6 @@ class Steady:
                 len(body.get("items", ())),
                 body.get("served_by", ""),
                 tuple(body.get("degraded", ())),
+                retry_after,
             )
         )

@@ -108,6 +108,23 @@ def chaos(
         raise typer.Exit(1)
 
 
+@bench_app.command()
+def overload(
+    learners: Annotated[int, typer.Option(help="Number of learners.", min=100)] = 10_000,
+    contents: Annotated[int, typer.Option(help="Number of contents.", min=100)] = 10_000,
+    seconds: Annotated[int, typer.Option(help="Of load, each time.", min=1)] = 20,
+    out: Annotated[Path, typer.Option(help="Folder for results, logs and the stack itself.")] = Path("var/bench"),
+) -> None:
+    """Offer three times what can be answered: who is let in, how fast, and what the others are told."""
+    from cluster.bench.overload import overload
+
+    var_dir = out / f"serving-{learners}-{contents}"
+    result = overload(learners, contents, seconds=seconds, var_dir=var_dir, out=out, tell=_tell)
+    (out / "overload.json").write_text(json.dumps(result, indent=1))
+    for name, value in result.items():
+        typer.echo(f"{name:<26} {value}")
+
+
 def _serving_table(result: dict[str, Any]) -> Table:
     table = Table(title=f"{result['num_learners']:,} learners, {result['num_contents']:,} contents {_where(result)}")
     columns = ("way", "connections", "requests/s", "p50 ms", "p95 ms", "p99 ms", "failed", "full", "CPU ms/request")
