@@ -19,7 +19,10 @@ from app.ports.vector_index import Neighbours
 KEY, VECTOR = "content_id", "embedding"
 NUM_LISTS, MIN_PROBES = 128, 10
 PING_TIMEOUT_S = 2.0
-QUIET = {"grpc.keepalive_permit_without_calls": False}  # servers count pings between calls and hang up on the client
+CHANNEL = {
+    "grpc.keepalive_permit_without_calls": False,  # servers count pings between calls and hang up on the client
+    "grpc.max_reconnect_backoff_ms": 1_000,  # a server that is back is used at once
+}
 VISITED_PER_NEIGHBOUR = 10
 """Vectors to look at for each one wanted: ten lists of a small catalogue would not hold the candidates asked for."""
 
@@ -34,7 +37,7 @@ class MilvusIndex:
     """Searches `collection`; make and use it on one event loop, for the client belongs to it."""
 
     def __init__(self, uri: str, collection: str, *, content_ids: Sequence[str]) -> None:
-        self._client = AsyncMilvusClient(uri, dedicated=True, grpc_options=QUIET)
+        self._client = AsyncMilvusClient(uri, dedicated=True, grpc_options=CHANNEL)
         self._collection = collection
         self._position = {content_id: i for i, content_id in enumerate(content_ids)}
 

@@ -14,4 +14,4 @@ class Policy:
     share: dict[str, float] = field(
         default_factory=lambda: {"postgres": 0.25, "redis": 0.25, "embedder": 0.4, "retriever": 0.4, "ranker": 1.0}
     )
-    reserve: float = 0.05  # of the budget, kept for composing and sending the answer
+    reserve: float = 0.1  # of the budget, kept for composing and sending the answer

@@ -1,5 +1,6 @@
 """What every request passes: an id, a bound on its body, the clock; and per route: who may, and how often."""
 
+import asyncio
 import math
 import re
 import time
@@ -12,15 +13,19 @@ from fastapi.routing import APIRoute
 from limits import parse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.errors import InvalidInput
+from app.errors import InvalidInput, Unavailable
 from app.serving.access import ACCESS, PUBLIC, Caller, may_enter
 from app.serving.auth import TokenVerifier
 from app.serving.metrics import Metrics
-from app.serving.problems import Problem
+from app.serving.problems import Problem, problem_of, said
 
 MAX_BODY_BYTES = 2**20
+REST_S = 0.05
+"""Before a refusal: a client that asks again at once, whatever Retry-After says, must not cost as much as an answer."""
+
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_UNKNOWN_ROUTE = "other"
+_UNKNOWN_ROUTE, _COSTLY = "other", "/recommend/{user_id}"
+_COSTLY_PREFIX = _COSTLY.partition("{")[0]
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -28,8 +33,9 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 class Envelope:
     """ASGI middleware, outermost."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
-        self._app, self._metrics = app, metrics
+    def __init__(self, app: ASGIApp, metrics: Metrics, turned_away: Callable[[], str | None]) -> None:
+        """`turned_away` says why no recommendation can be made in time now, if so."""
+        self._app, self._metrics, self._turned_away = app, metrics, turned_away
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -44,10 +50,15 @@ class Envelope:
                 status = message["status"]
             await send(message)
 
+        reason = self._turned_away() if scope["path"].startswith(_COSTLY_PREFIX) else None
         try:
-            await self._app(scope, _bounded(receive), sent)
+            if reason:  # before anything else is done
+                await asyncio.sleep(REST_S)
+                await said(problem_of(Unavailable("service", reason)), scope)(scope, receive, sent)
+            else:
+                await self._app(scope, _bounded(receive), sent)
         finally:
-            route = getattr(scope.get("route"), "path", _UNKNOWN_ROUTE)
+            route = _COSTLY if reason else getattr(scope.get("route"), "path", _UNKNOWN_ROUTE)
             method = scope["method"] if route != _UNKNOWN_ROUTE else _UNKNOWN_ROUTE
             self._metrics.answered(method=method, route=route, status=status, seconds=time.monotonic() - began)
 

@@ -56,7 +56,7 @@ def build_app(service: Service) -> FastAPI:
 
     app = FastAPI(title="learnrec", version="1", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.router.route_class = guarded_route(verifier, RateLimit(settings.rate_limit))
-    app.add_middleware(Envelope, metrics=service.metrics)
+    app.add_middleware(Envelope, metrics=service.metrics, turned_away=service.turned_away)
     for kind in (LearnrecError, HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(kind, respond)
     _add_recommend(app, service)

@@ -141,9 +141,9 @@ class Service:
         """
         usual_ms, began = self.settings.request_timeout_ms, time.monotonic()
         budget_ms = min(timeout_ms or usual_ms, usual_ms)
-        if not self._admission.enter():
-            self.metrics.refused()
-            raise Unavailable("service", f"{self._admission.num_under_way} requests are under way: more would be late")
+        if reason := self.turned_away():
+            raise Unavailable("service", reason)
+        self._admission.enter()
         answered = False
         try:
             question = Question(user_id, limit, began, budget_ms, self._trials.takes(user_id))
@@ -153,6 +153,13 @@ class Service:
         finally:
             now = time.monotonic()
             self._admission.leave(took_s=now - began if answered else None, now=now)
+
+    def turned_away(self) -> str | None:
+        """Why no recommendation can be made in time now, if so; whoever hears it is counted as refused."""
+        if self._admission.has_room:
+            return None
+        self.metrics.refused()
+        return f"{self._admission.num_under_way} requests are under way: more would be late"
 
     async def record(self, events: pa.Table) -> tuple[str, ...]:
         """Log events of EVENT_SCHEMA, then let the next recommendation know them; returns what did not work.

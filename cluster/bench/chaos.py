@@ -46,7 +46,7 @@ class Ordeal:
             f"{self.num_empty} slates were empty": self.num_empty > 0,
             f"p99 was {self.p99_ms:.0f} ms, more than {MAX_P99_MS:.0f}": self.p99_ms > MAX_P99_MS,
             f"labels {self.labels}, of which {sorted(allowed)} are right": not self.labels.keys() <= allowed,
-            f"full again after {self.full_again_s} s": (self.full_again_s or GIVEN_UP_S) > WHOLE_AFTER_S,
+            f"full again after {self.full_again_s} s": self.full_again_s is None or self.full_again_s > WHOLE_AFTER_S,
         }
         return [what for what, is_so in found.items() if is_so]
 

@@ -15,9 +15,10 @@ def run(
         while leaving and leaving[0][0] <= now:
             left_at, took_s = leaving.pop(0)
             admission.leave(took_s=took_s, now=left_at)
-        if not admission.enter():
+        if not admission.has_room:
             seen.append((0.0, False))
             continue
+        admission.enter()
         free_at = max(free_at, now) + 1 / capacity_per_s
         leaving.append((free_at, free_at - now))
         seen.append((free_at - now, True))
@@ -50,18 +51,22 @@ def test_the_room_grows_again_when_the_rush_is_over_and_things_go_faster() -> No
 def test_a_few_are_let_in_however_slow_it_is() -> None:
     admission = Admission(16, 1_000, BUDGET_S)
     for second in range(20):
-        assert admission.enter()
+        assert admission.has_room
+        admission.enter()
         admission.leave(took_s=5.0, now=float(second))
     assert admission.limit == 16
 
 
 def test_what_says_nothing_of_the_load_changes_nothing() -> None:
     admission = Admission(16, 1_000, BUDGET_S)
-    assert admission.enter()
+    admission.enter()
     admission.leave(took_s=None, now=1.0)
     assert (admission.limit, admission.num_under_way) == (1_000, 0)
 
 
 def test_the_most_is_a_bound_from_the_start() -> None:
     admission = Admission(1, 2, BUDGET_S)
-    assert [admission.enter() for _ in range(3)] == [True, True, False]
+    for _ in range(2):
+        assert admission.has_room
+        admission.enter()
+    assert not admission.has_room
