@@ -10,7 +10,6 @@ from app.errors import Conflict, InvalidInput, NotFound
 from app.policy.promotion import shortfalls, smoke_shortfalls
 from app.settings import Settings
 from jobs import stores
-from jobs.smoke import smoke
 
 CONTENT_EMBEDDINGS = "content_embeddings"
 """Milvus alias of the live release's collection, for readers outside; serving takes the name from the manifest."""
@@ -90,13 +89,16 @@ def _wanted(known: MlflowRegistry, release_id: str | None) -> Manifest:
 
 def _judge(settings: Settings, wanted: Manifest, live: Manifest) -> None:
     """Raises Conflict with all that `wanted` lacks beside the live release."""
+    from jobs.smoke import smoke  # with it comes Ray, which no other command here needs
+
     _require_files(wanted, settings)
-    found = [*shortfalls(wanted, live)]
-    try:
-        asked = smoke(settings, (wanted.release_id, live.release_id))
-    except NotFound:  # the live release's files: whatever replaces it is better
-        asked = smoke(settings, (wanted.release_id,) * 2)
-    found += smoke_shortfalls(*asked)
+    found = shortfalls(wanted, live)
+    if not found:
+        try:
+            asked = smoke(settings, (wanted.release_id, live.release_id))
+        except NotFound:  # the live release's files: whatever replaces it is better
+            asked = smoke(settings, (wanted.release_id,) * 2)
+        found = smoke_shortfalls(*asked)
     if found:
         raise Conflict(
             f"release {wanted.release_id} is not promoted, it falls short of {live.release_id}: {'; '.join(found)}; "

@@ -99,7 +99,7 @@ def restarts(load: Steady, served: Served, *, tell: Callable[[str], None]) -> li
         name = deployment["name"]
         tell(f"{name}: restarted")
         ordeal = undergo(load, f"{name} (all replicas)", "restarted", _restarted(served, config, deployment))
-        rows.append({**asdict(ordeal), "shortfalls": ordeal.shortfalls(None)})
+        rows.append({**asdict(ordeal), "shortfalls": ordeal.shortfalls(name.lower())})
     return rows
 
 

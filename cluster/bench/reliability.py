@@ -35,6 +35,7 @@ def endure(
     of_milvus = [victim for victim in chosen if victim.label == "milvus"]
     others = [victim for victim in chosen if victim not in of_milvus]
     made.release(num_learners, num_contents, tell=tell)
+    made.learnrec("down")  # what serves next starts with an environment of its own
     if others:  # on FAISS: Milvus Lite, in pure Python, is late now and then on a machine as busy as this
         with _under_load(made.otherwise(FAISS)) as (served, load):
             result["rows"] += chaos(load, others, tell=tell)

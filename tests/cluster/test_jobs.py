@@ -277,6 +277,23 @@ def test_promotion_and_the_way_back(made: JobWorld, released: JobResult, towers:
         assert known.aliased(PRODUCTION) == second
 
 
+def test_what_falls_short_of_the_live_release_is_not_promoted_unless_forced(
+    made: JobWorld, released: JobResult, store: ObjectStore
+) -> None:
+    with releases.registry(made.settings) as known:
+        live = releases.find_release(known, known.aliased(PRODUCTION) or released.output)
+        halved = {name: {metric: value / 2 for metric, value in of.items()} for name, of in live.metrics.items()}
+        worse = live.model_copy(update={"release_id": "worse", "metrics": halved})
+        store.write(f"learning-models/releases/worse/{MANIFEST}", worse.model_dump_json().encode())
+        known.register(worse)
+        known.point(PRODUCTION, live.release_id)
+        with pytest.raises(Conflict, match=r"falls short of .*ndcg@10.*--force"):
+            releases.promote(made.settings, "worse")
+        assert known.aliased(PRODUCTION) == live.release_id
+        assert releases.promote(made.settings, "worse", force=True).release_id == known.aliased(PRODUCTION) == "worse"
+    assert releases.rollback(made.settings).release_id == live.release_id
+
+
 def test_a_collection_that_milvus_lost_is_built_again(made: JobWorld, towers: str) -> None:
     spec, milvus = build_index.Spec(towers=towers, force=True), MilvusStore(made.settings.need("milvus_uri"))
     collection = f"learnrec_{build_index.run(spec, made.settings).output}"
