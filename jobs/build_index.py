@@ -1,7 +1,8 @@
 """Item embeddings into a Milvus collection of their own, and a FAISS file of the same vectors beside it.
 
 Output, `learning-models/indexes/{run}/index.faiss`; the collection is `learnrec_{run}`. A release names its collection,
-so nothing live changes here: the alias `content_embeddings` moves when a release is promoted.
+so nothing live changes here: the alias `content_embeddings` moves when a release is promoted. Incremental, it serves at
+once what was published since (`jobs/extend_release.py`).
 """
 
 import io
@@ -30,10 +31,18 @@ class Spec(JobSpec):
     """Whose embeddings."""
 
     towers: str = Field(default="latest", description="run of train_retrieval")
+    incremental: bool = Field(
+        default=False,
+        description="no new index: contents that the live release does not know yet are embedded and served at once",
+    )
 
 
 def run(spec: Spec, settings: Settings) -> JobResult:
     """Raises NotFound: no such towers; Conflict: the collection does not find a vector by itself."""
+    if spec.incremental:
+        from jobs.extend_release import extend  # what it needs, no other index does
+
+        return extend(settings)
     store, milvus = stores.objects(settings), MilvusStore(settings.need("milvus_uri"))
     towers = TOWERS.find(store, spec.towers)
     spec = spec.model_copy(update={"towers": towers.run})

@@ -49,7 +49,7 @@ def promote(settings: Settings, release_id: str | None = None, *, force: bool = 
         live = known.aliased(PRODUCTION)
         if live not in (None, manifest.release_id) and not force:
             _judge(settings, manifest, find_release(known, live))
-        _make_live(manifest, known, settings)
+        make_live(manifest, known, settings)
         trial = known.trial()
         if trial and trial.release_id == manifest.release_id:
             known.put_on_trial(None)
@@ -116,11 +116,12 @@ def rollback(settings: Settings) -> Manifest:
         if before is None:
             raise Conflict("there is no release to go back to: promote one with `learnrec release promote ID`")
         manifest = find_release(known, before)
-        _make_live(manifest, known, settings)
+        make_live(manifest, known, settings)
     return manifest
 
 
-def _make_live(manifest: Manifest, known: MlflowRegistry, settings: Settings) -> None:
+def make_live(manifest: Manifest, known: MlflowRegistry, settings: Settings) -> None:
+    """Without any question. Raises NotFound: its files or its collection do not exist."""
     _require_files(manifest, settings)
     MilvusStore(settings.need("milvus_uri")).point(CONTENT_EMBEDDINGS, manifest.collection)
     known.point(PRODUCTION, manifest.release_id)

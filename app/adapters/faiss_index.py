@@ -34,6 +34,15 @@ def write_faiss(path: Path, embeddings: NDArray[np.float32]) -> None:
     partial.replace(path)
 
 
+def extend_faiss(path: Path, embeddings: NDArray[np.float32], *, out: Path) -> None:
+    """Write the index at `path` with `[n, dim]` more behind its own; lists stay where they were trained."""
+    index = faiss.read_index(str(path))
+    index.add(np.ascontiguousarray(embeddings, np.float32))
+    partial = out.with_name(out.name + ".partial")
+    faiss.write_index(index, str(partial))
+    partial.replace(out)
+
+
 def _empty_index(num_vectors: int, dim: int) -> Any:  # FAISS's classes are generated: no types to speak of
     if num_vectors <= MAX_FLAT:
         return faiss.IndexFlatL2(dim)

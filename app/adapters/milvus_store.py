@@ -51,6 +51,23 @@ class MilvusStore:
             _index_and_load(client, collection)
             _smoke(client, collection, content_ids[0], query=embeddings[0])
 
+    def add(
+        self,
+        collection: str,
+        content_ids: Sequence[str],
+        *,
+        embeddings: NDArray[np.float32],
+        created_at: NDArray[np.int64],
+    ) -> None:
+        """Also raises NotFound: no such collection."""
+        with self._client() as client:
+            if not client.has_collection(collection, timeout=TIMEOUT_S):
+                raise NotFound(f"there is no collection {collection}: run build_index")
+            for start in range(0, len(content_ids), BATCH):
+                part = slice(start, start + BATCH)
+                rows = _rows(content_ids[part], embeddings[part], created_at[part])
+                client.upsert(collection, rows, timeout=TIMEOUT_S)
+
     def point(self, alias: str, collection: str) -> None:
         """Also raises NotFound: no such collection. The alias stands for one or the other at every moment."""
         with self._client() as client:

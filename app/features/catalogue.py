@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -69,14 +69,20 @@ class Catalogue:
         """From rows of CONTENT_SCHEMA, sorted by id so that the same contents always give the same catalogue."""
         table = contents.sort_by("content_id").combine_chunks()
         tag_names, tags = _tag_matrix(table["tags"])
-        types = {name: code for code, name in enumerate(CONTENT_TYPES)}
+        return cls(table, _content_arrays(table, tags), tag_names)
+
+    def extended(self, contents: pa.Table) -> "Catalogue":
+        """With rows of CONTENT_SCHEMA that it does not have yet behind its own; tags that it does not know are none."""
+        number = {name: i for i, name in enumerate(self.tag_names)}
+        tags = np.full((len(contents), MAX_TAGS), -1, np.int32)
+        for row, names in enumerate(contents["tags"].to_pylist()):
+            known = sorted({number[name] for name in names if name in number})[:MAX_TAGS]
+            tags[row, : len(known)] = known
+        more = _content_arrays(contents, tags)
         arrays = ContentArrays(
-            content_type=np.array([types[t] for t in table["type"].to_pylist()], np.int8),
-            tags=tags,
-            difficulty=table["difficulty"].cast(pa.float32()).fill_null(0).to_numpy(),
-            created_at=table["created_at"].cast(pa.timestamp("s", tz="UTC"), safe=False).cast(pa.int64()).to_numpy(),
+            *(np.concatenate([getattr(self.arrays, f.name), getattr(more, f.name)]) for f in fields(ContentArrays))
         )
-        return cls(table, arrays, tag_names)
+        return Catalogue(pa.concat_tables([self.table, contents.cast(self.table.schema)]), arrays, self.tag_names)
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -88,6 +94,17 @@ class Catalogue:
     def load(cls, folder: Path) -> "Catalogue":
         tag_names = json.loads((folder / "tags.json").read_text())
         return cls(pq.read_table(folder / "contents.parquet"), load_arrays(folder, ContentArrays), tag_names)
+
+
+def _content_arrays(table: pa.Table, tags: NDArray[np.int32]) -> ContentArrays:
+    types = {name: code for code, name in enumerate(CONTENT_TYPES)}
+    created_at = table["created_at"].cast(pa.timestamp("s", tz="UTC"), safe=False).cast(pa.int64())
+    return ContentArrays(
+        content_type=np.array([types[t] for t in table["type"].to_pylist()], np.int8),
+        tags=tags,
+        difficulty=table["difficulty"].cast(pa.float32()).fill_null(0).to_numpy(),
+        created_at=created_at.to_numpy(),
+    )
 
 
 def _tag_matrix(column: pa.ChunkedArray) -> tuple[list[str], NDArray[np.int32]]:

@@ -53,6 +53,24 @@ class Items:
         """The same with other weights of the sources."""
         return replace(self, weights=weights)
 
+    def extended(self, contents: ContentArrays, embeddings: NDArray[np.float32], *, now: int) -> "Items":
+        """With contents that nobody has met behind its own: `contents` are of all, `embeddings` `[n, dim]` of the new.
+
+        New is what was made lately, seen from `now` (Unix seconds).
+        """
+        nobody = np.zeros(len(embeddings), np.float32)
+        counts = {
+            name: np.r_[getattr(self.standing, name), nobody] for name in ("popularity", "week", "month", "trend")
+        }
+        return replace(
+            self,
+            contents=contents,
+            standing=replace(self.standing, **counts, newest=newest(contents.created_at, now=now)),
+            following=self.following.widened(len(embeddings)),
+            together=self.together.widened(len(embeddings)),
+            embeddings=np.concatenate([self.embeddings, embeddings]),
+        )
+
     def save(self, folder: Path) -> None:
         for name in (field.name for field in fields(self)):
             value = getattr(self, name)

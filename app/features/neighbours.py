@@ -34,6 +34,10 @@ class NeighbourTable:
         """`[I, I]`, nothing copied."""
         return sp.csr_matrix((self.weight, self.index, self.offset), (len(self), len(self)))
 
+    def widened(self, num_new: int) -> "NeighbourTable":
+        """With so many more contents, of which nothing is known."""
+        return NeighbourTable(np.r_[self.offset, np.full(num_new, self.offset[-1])], self.index, self.weight)
+
     @classmethod
     def of(cls, matrix: sp.csr_matrix, *, width: int) -> "NeighbourTable":
         """The `width` entries of each row that are furthest from 0."""

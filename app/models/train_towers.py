@@ -163,7 +163,7 @@ def validation_recall(queries: NDArray[np.float32], items: NDArray[np.float32], 
 
 
 def export_user_tower(model: TwoTower, folder: Path) -> None:
-    """A SavedModel with one signature over USER_INPUTS and the output `embedding`."""
+    """A SavedModel with one signature over USER_INPUTS, giving `embedding`; beside it, what embeds new contents."""
     signature = {name: tf.TensorSpec([None, *shape], kind, name=name) for name, (shape, kind) in USER_INPUTS.items()}
 
     @tf.function(input_signature=[signature])
@@ -174,3 +174,4 @@ def export_user_tower(model: TwoTower, folder: Path) -> None:
     module.tower = model.user_tower
     module.serve = serve
     tf.saved_model.save(module, str(folder), signatures=serve)
+    model.item_tower.weights_for_new().save(folder)

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from app.domain.contents import CONTENT_TYPES
 from app.features.catalogue import ContentArrays
+from app.models import item_tower
 from app.models.configs import TowersConfig
 from app.models.user_tower import TOWER_HISTORY
 
-DAY_S = 86_400.0
+DAY_S = item_tower.DAY_S
 Tensors = dict[str, tf.Tensor]
 
 
@@ -132,6 +133,20 @@ class ItemTower(tf.keras.Model):
         )
         x = self._dropout(self._hidden(self._dropout(x, training=training)), training=training)
         return tf.math.l2_normalize(self._out(x), axis=1)
+
+    def weights_for_new(self) -> item_tower.ItemTower:
+        """What embeds contents that this was not trained on."""
+        return item_tower.ItemTower(
+            unknown=self._contents.table.numpy()[0],
+            tags=self._tag_table.embeddings.numpy(),
+            types=self._type_table.embeddings.numpy(),
+            difficulties=self._difficulty_table.embeddings.numpy(),
+            hidden_kernel=self._hidden.kernel.numpy(),
+            hidden_bias=self._hidden.bias.numpy(),
+            out_kernel=self._out.kernel.numpy(),
+            out_bias=self._out.bias.numpy(),
+            num_contents=np.array(len(self._contents.table.numpy()) - 1, np.int64),
+        )
 
 
 class TwoTower(tfrs.Model):

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from app.domain.learners import Learners
 from app.errors import NotFound
+from app.models.item_tower import ITEM_TOWER, ItemTower
 
 TOWER_FOLDER = "user_tower"
 TOWER_HISTORY = 50
@@ -50,11 +51,14 @@ class UserTower:
         self._module = tf.saved_model.load(str(folder))
         self._function = self._module.signatures["serving_default"]
         self._tensor = tf.constant
+        extensible = (folder / ITEM_TOWER).exists()  # towers of before cannot meet contents that they do not know
+        self._num_contents = ItemTower.load(folder).num_contents if extensible else np.iinfo(np.int32).max
 
     def embed(self, learners: Learners) -> NDArray[np.float32]:
-        """Unit vectors `[B, dim]`."""
+        """Unit vectors `[B, dim]`; contents newer than the tower are left out of the histories."""
         size = len(learners)
         inputs = user_inputs(learners)
+        inputs["history"] = np.where(inputs["history"] < self._num_contents, inputs["history"], np.int32(-1))
         parts = [
             self._embed({name: array[at : at + _BUCKETS[-1]] for name, array in inputs.items()})
             for at in range(0, size, _BUCKETS[-1])

@@ -40,6 +40,17 @@ class VectorStore(Protocol):
         """Make the collection anew, fill it in batches, index it, load it and check one query against itself."""
         ...
 
+    def add(
+        self,
+        collection: str,
+        content_ids: Sequence[str],
+        *,
+        embeddings: NDArray[np.float32],
+        created_at: NDArray[np.int64],
+    ) -> None:
+        """Put more into a collection that is served; again changes nothing. Readers find them within seconds."""
+        ...
+
     def point(self, alias: str, collection: str) -> None:
         """Let `alias` stand for `collection` from now on, in one step."""
         ...

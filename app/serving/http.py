@@ -24,7 +24,7 @@ from app.serving.auth import TokenVerifier
 from app.serving.gate import Envelope, RateLimit, caller_of, guarded_route, require_own
 from app.serving.problems import Fault, Problem, ProblemDetails, documented, respond
 from app.serving.schemas import EVENTS, EventIn, EventsAccepted, HealthReport, Recommendation, event_columns
-from app.serving.service import MAX_ITEMS, Answer, Service
+from app.serving.service import DEFAULT_ITEMS, MAX_ITEMS, Answer, Service
 
 JSON = "application/json"
 MIN_TIMEOUT_MS = 10
@@ -72,7 +72,7 @@ def _add_recommend(app: FastAPI, service: Service) -> None:
     async def recommend(
         request: Request,
         user_id: Annotated[str, Path(min_length=1, max_length=MAX_ID_LENGTH)],
-        k: Annotated[int, Query(ge=1, le=MAX_ITEMS, description="contents wanted")] = 10,
+        k: Annotated[int, Query(ge=1, le=MAX_ITEMS, description="contents wanted")] = DEFAULT_ITEMS,
         x_request_timeout_ms: Annotated[
             int | None, Header(ge=MIN_TIMEOUT_MS, description="milliseconds for the answer, where fewer than usual")
         ] = None,

@@ -32,7 +32,7 @@ class Health:
 
 
 class Monitor:
-    """`switch` is called with a release when every stage holds it: from then on it is served.
+    """`switch` is awaited with a release when every stage holds it: when it returns, the release is served.
 
     `try_out` is called in every round with the release that is on trial, as soon as every stage holds it, or None.
     """
@@ -43,7 +43,7 @@ class Monitor:
         stages: tuple[Stage, ...],
         *,
         pings: Mapping[str, Ping],
-        switch: Callable[[Release | None], None],
+        switch: Callable[[Release], Awaitable[None]],
         try_out: Callable[[Release | None, Trial | None], None],
     ) -> None:
         self._keeper, self._stages, self._pings = keeper, stages, pings
@@ -68,7 +68,7 @@ class Monitor:
         seen = await asyncio.gather(*(_statuses(stage) for stage in self._stages))
         wanted, held = self._keeper.production, [_held_by_all(statuses) for statuses in seen]
         if wanted is not None and wanted != self.health.release:
-            self._take_up(wanted, held=held)
+            await self._take_up(wanted, held=held)
         self._try_out(*self._on_trial(held))
         self._ping_if_due()
         current = self.health.release
@@ -86,14 +86,14 @@ class Monitor:
         unused = frozenset[str]().union(*(status.unused for statuses in seen for status in statuses or ()))
         self.health = Health(current, stages_ready, faults, unused)
 
-    def _take_up(self, wanted: str, *, held: list[frozenset[str]]) -> None:
+    async def _take_up(self, wanted: str, *, held: list[frozenset[str]]) -> None:
         """The first release is served once it is here, with what is ready; a later one when all stages hold it."""
         release = self._keeper.get(wanted)
         if release is None or not (self.health.release is None or all(wanted in each for each in held)):
             return
+        await self._switch(release)
         _LOG.info("release %s is served from now on", wanted)
         self.health.release = wanted
-        self._switch(release)
 
     def _on_trial(self, held: list[frozenset[str]]) -> tuple[Release | None, Trial | None]:
         """None and the trial, while it is not ready."""

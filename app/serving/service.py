@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -32,7 +33,10 @@ from app.serving.monitor import Health, Monitor
 from app.serving.trials import Arm, Trials
 from app.settings import Settings
 
-MAX_ITEMS = 100
+MAX_ITEMS, DEFAULT_ITEMS = 100, 10
+REHEARSALS, REHEARSAL_S = (1, 8, 64), 1.0
+"""Learners in each batch that is answered before a release is served, and the time it may take."""
+
 POPULAR_KEPT_S = 10.0
 MAX_CONNECTIONS = 16
 """Of a replica to PostgreSQL: one for every micro-batch under way, and one for the monitor."""
@@ -108,6 +112,7 @@ class Service:
         self._admission = Admission(min(FEWEST, most), most, budget_s=settings.request_timeout_ms / 1000)
         self._coalescer = Coalescer(self._answer, gathering, company=self._company)
         self._current: Arm | None = None
+        self._asked_lately: deque[str] = deque(maxlen=REHEARSALS[-1])
         self._popular: tuple[float, pa.Table] | None = None
         self._watching: asyncio.Task[None] | None = None
 
@@ -146,6 +151,7 @@ class Service:
         self._admission.enter()
         answered = False
         try:
+            self._asked_lately.append(user_id)
             question = Question(user_id, limit, began, budget_ms, self._trials.takes(user_id))
             answer = await self._coalescer.ask(question)
             answered = budget_ms == usual_ms
@@ -180,9 +186,20 @@ class Service:
             return question.budget_ms, question.on_trial
         return max((hurry for hurry in HURRIES_MS if hurry <= question.budget_ms), default=0), question.on_trial
 
-    def _serve(self, release: Release | None) -> None:
-        self._current = self._arm(release) if release else None
-        self.metrics.serving(release.release_id if release else None)
+    async def _serve(self, release: Release) -> None:
+        arm = self._arm(release)
+        await self._rehearse(arm)
+        self._current = arm
+        self.metrics.serving(release.release_id)
+
+    async def _rehearse(self, arm: Arm) -> None:
+        """Answer for those who asked lately, or for anyone known, unseen: the first real request finds all warm."""
+        users = list(self._asked_lately) or list(arm.release.vocabulary.user_ids[: REHEARSALS[-1]])
+        for size in REHEARSALS:
+            some = tuple(users[:size])
+            if some:
+                deadline = time.monotonic() + REHEARSAL_S
+                await self._by(arm, RequestBatch(some, (DEFAULT_ITEMS,) * len(some), deadline))
 
     def _try_out(self, release: Release | None, trial: Trial | None) -> None:
         self._trials.take_up(self._arm(release) if release else None, trial)

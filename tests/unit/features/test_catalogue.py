@@ -53,3 +53,29 @@ def test_files_hold_the_same(tmp_path: Path) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match=r"content_type\.npy is missing"):
         Items.load(tmp_path)
+
+
+def test_new_contents_come_behind_the_others_and_strange_tags_say_nothing() -> None:
+    catalogue, more = catalogue_of(20), catalogue_of(23).table
+    new = more.filter([one not in catalogue.content_ids for one in more["content_id"].to_pylist()])
+    tags = [[catalogue.tag_names[3], "never seen", catalogue.tag_names[0]], [], ["never seen"]]
+    new = new.set_column(new.schema.get_field_index("tags"), new.schema.field("tags"), [tags])
+    longer = catalogue.extended(new)
+    assert longer.content_ids == (*catalogue.content_ids, *new["content_id"].to_pylist())
+    assert longer.index_of(longer.content_ids).tolist() == list(range(23))
+    np.testing.assert_array_equal(longer.arrays.tags[:20], catalogue.arrays.tags)
+    assert [row[row >= 0].tolist() for row in longer.arrays.tags[20:]] == [[0, 3], [], []]
+
+
+def test_items_with_new_contents_are_as_before_where_they_were() -> None:
+    catalogue, vocabulary = catalogue_of(20), vocabulary_of(6)
+    events = events_of(200, num_users=6, num_items=20)
+    items = items_of(catalogue, vocabulary, events.take(first_meetings(events)))
+    contents = catalogue.extended(catalogue_of(23).table.slice(20)).arrays
+    now = int(contents.created_at.max()) + 1
+    longer = items.extended(contents, np.eye(8, dtype=np.float32)[:3], now=now)
+    assert (len(longer), len(longer.following), len(longer.together)) == (23, 23, 23)
+    np.testing.assert_array_equal(longer.following.offset[:21], items.following.offset)
+    np.testing.assert_array_equal(longer.standing.popularity[:20], items.standing.popularity)
+    assert not longer.standing.popularity[20:].any()
+    assert {20, 21, 22} <= set(longer.standing.newest.tolist())
