@@ -69,8 +69,8 @@ async def test_the_collection_finds_the_new_content_and_the_older_release_passes
     served: House, published: str
 ) -> None:
     result = run(Spec(incremental=True), served.settings)
-    longer = load_release(served.settings.var_dir / "releases" / result.output)
     until(lambda: served.health()["release"] == result.output, seconds=30)
+    longer = load_release(served.settings.var_dir / "releases" / result.output)
     shorter = load_release(served.settings.var_dir / "releases" / FIRST)
     (place,) = longer.catalogue.index_of([published])
     query = np.asarray(longer.items.embeddings[place : place + 1])
