@@ -89,6 +89,7 @@ def test_status_and_doctor_exit_with_1_only_while_something_is_wrong(quick_stack
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 @pytest.mark.skipif(shutil.which("setpriv") is None, reason="setpriv (util-linux) is not installed")
+@pytest.mark.slow
 def test_works_as_an_ordinary_user(milvus_lite_uri: str, mlflow_uri: str, ray_cluster: str) -> None:
     """The user may read everything, as the interpreter may lie in a folder of root's; may write in one folder only."""
     user = pwd.getpwnam("nobody")
