@@ -287,7 +287,6 @@ def test_a_trial_that_fails_is_told_of_and_the_others_go_on(scratch: ObjectStore
     assert {record.params["dropout"] for record in records if record.state == "finished"} <= {0.1, 0.2}
 
 
-@pytest.mark.slow
 def test_trials_under_way_when_the_time_is_over_do_not_count(scratch: ObjectStore) -> None:
     assert swept_with(reports_for_ever, scratch, time_left_s=5.0) == []
 
