@@ -29,18 +29,20 @@ def write_faiss(path: Path, embeddings: NDArray[np.float32]) -> None:
     index = _empty_index(*vectors.shape)
     index.train(vectors)
     index.add(vectors)
-    partial = path.with_name(path.name + ".partial")
-    faiss.write_index(index, str(partial))
-    partial.replace(path)
+    _write(index, path)
 
 
 def extend_faiss(path: Path, embeddings: NDArray[np.float32], *, out: Path) -> None:
     """Write the index at `path` with `[n, dim]` more behind its own; lists stay where they were trained."""
     index = faiss.read_index(str(path))
     index.add(np.ascontiguousarray(embeddings, np.float32))
-    partial = out.with_name(out.name + ".partial")
+    _write(index, out)
+
+
+def _write(index: Any, path: Path) -> None:
+    partial = path.with_name(path.name + ".partial")
     faiss.write_index(index, str(partial))
-    partial.replace(out)
+    partial.replace(path)
 
 
 def _empty_index(num_vectors: int, dim: int) -> Any:  # FAISS's classes are generated: no types to speak of

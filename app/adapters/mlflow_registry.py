@@ -65,9 +65,7 @@ class MlflowRegistry:
 
     def point(self, alias: str, release_id: str) -> None:
         """Let `alias` stand for the release; pointing at what it stands for already changes nothing."""
-        versions = self._versions(release_id)
-        if not versions:
-            raise NotFound(f"no release {release_id} is registered: `learnrec release list` shows which are")
+        version = self._version(release_id)
         current = self.aliased(alias)
         if current == release_id:
             return
@@ -76,7 +74,7 @@ class MlflowRegistry:
         kept = [*history, *([current] if current and history[-1:] != [current] else []), release_id][-MAX_HISTORY:]
         tag = {"name": self.model, "key": _history_key(alias), "value": json.dumps(kept)}
         self._call("POST", "registered-models/set-tag", tag)
-        target = {"name": self.model, "alias": alias, "version": versions[0]["version"]}
+        target = {"name": self.model, "alias": alias, "version": version}
         self._call("POST", "registered-models/alias", target)
 
     def aliased(self, alias: str) -> str | None:
@@ -104,12 +102,9 @@ class MlflowRegistry:
 
     def put_on_trial(self, trial: Trial | None) -> None:
         """One release, or none, in the place of what was on trial. Raises NotFound: it is not registered."""
-        versions = self._versions(trial.release_id) if trial else []
-        if trial and not versions:
-            raise NotFound(f"no release {trial.release_id} is registered: `learnrec release list` shows which are")
         tag, alias = {"name": self.model, "key": TRIAL}, {"name": self.model, "alias": CANDIDATE}
         if trial:
-            self._call("POST", "registered-models/alias", {**alias, "version": versions[0]["version"]})
+            self._call("POST", "registered-models/alias", {**alias, "version": self._version(trial.release_id)})
             self._call("POST", "registered-models/set-tag", {**tag, "value": trial.model_dump_json()})
         else:
             self._call("DELETE", "registered-models/delete-tag", tag, missing_ok=True)
@@ -121,6 +116,13 @@ class MlflowRegistry:
 
     def _history(self, alias: str) -> list[str]:
         return json.loads(self._model_tags().get(_history_key(alias), "[]"))
+
+    def _version(self, release_id: str) -> str:
+        """Of the release. Raises NotFound."""
+        versions = self._versions(release_id)
+        if not versions:
+            raise NotFound(f"no release {release_id} is registered: `learnrec release list` shows which are")
+        return versions[0]["version"]
 
     def _versions(self, release_id: str | None = None) -> list[Json]:
         """Versions newest first, of one release or of all."""

@@ -136,8 +136,9 @@ class ItemTower(tf.keras.Model):
 
     def weights_for_new(self) -> item_tower.ItemTower:
         """What embeds contents that this was not trained on."""
+        table = self._contents.table.numpy()
         return item_tower.ItemTower(
-            unknown=self._contents.table.numpy()[0],
+            unknown=table[0],
             tags=self._tag_table.embeddings.numpy(),
             types=self._type_table.embeddings.numpy(),
             difficulties=self._difficulty_table.embeddings.numpy(),
@@ -145,7 +146,7 @@ class ItemTower(tf.keras.Model):
             hidden_bias=self._hidden.bias.numpy(),
             out_kernel=self._out.kernel.numpy(),
             out_bias=self._out.bias.numpy(),
-            num_contents=np.array(len(self._contents.table.numpy()) - 1, np.int64),
+            num_contents=np.array(len(table) - 1, np.int64),
         )
 
 

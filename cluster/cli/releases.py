@@ -6,13 +6,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from app.domain.releases import CANDIDATE, PRODUCTION, STAGING, Manifest, Trial
+from app.domain.releases import CANDIDATE, FULL, POPULAR, PRODUCTION, STAGING, Manifest, Trial
 from app.errors import InvalidInput
+from app.policy.promotion import HEADLINE
 from app.settings import load_settings
 
 release_app = typer.Typer(help="List, promote and roll back releases.", no_args_is_help=True)
-
-HEADLINE, SYSTEM, BASELINE = "ndcg@10", "two_tower_ranker", "popular"
 
 
 @release_app.command("list")
@@ -36,7 +35,7 @@ def list_() -> None:
             manifest.created_at[:19].replace("T", " "),
             f"{manifest.num_contents:,}",
             f"{manifest.num_learners:,}",
-            *(_headline(manifest, model) for model in (SYSTEM, BASELINE)),
+            *(_headline(manifest, model) for model in (FULL, POPULAR)),
             f"[green]{under}[/]" if under else "",
         )
     Console(soft_wrap=True).print(table)
