@@ -42,11 +42,8 @@ class MilvusStore:
                 _release_aliases(client, collection)
                 client.drop_collection(collection, timeout=TIMEOUT_S)
             _create(client, collection, embeddings.shape[1])
-            for start in range(0, len(content_ids), BATCH):
-                part = slice(start, start + BATCH)
-                client.insert(
-                    collection, _rows(content_ids[part], embeddings[part], created_at[part]), timeout=TIMEOUT_S
-                )
+            for rows in _batches(content_ids, embeddings, created_at):
+                client.insert(collection, rows, timeout=TIMEOUT_S)
             client.flush(collection, timeout=TIMEOUT_S)
             _index_and_load(client, collection)
             _smoke(client, collection, content_ids[0], query=embeddings[0])
@@ -63,9 +60,7 @@ class MilvusStore:
         with self._client() as client:
             if not client.has_collection(collection, timeout=TIMEOUT_S):
                 raise NotFound(f"there is no collection {collection}: run build_index")
-            for start in range(0, len(content_ids), BATCH):
-                part = slice(start, start + BATCH)
-                rows = _rows(content_ids[part], embeddings[part], created_at[part])
+            for rows in _batches(content_ids, embeddings, created_at):
                 client.upsert(collection, rows, timeout=TIMEOUT_S)
 
     def point(self, alias: str, collection: str) -> None:
@@ -108,14 +103,17 @@ def _create(client: MilvusClient, collection: str, dim: int) -> None:
     client.create_collection(collection, schema=schema, timeout=TIMEOUT_S)
 
 
-def _rows(
+def _batches(
     content_ids: Sequence[str], embeddings: NDArray[np.float32], created_at: NDArray[np.int64]
-) -> list[dict[str, object]]:
-    vectors = np.asarray(embeddings, np.float32)
-    return [
-        {KEY: key, VECTOR: vector, "created_at": int(created)}
-        for key, vector, created in zip(content_ids, vectors, created_at, strict=True)
-    ]
+) -> Iterator[list[dict[str, object]]]:
+    """Rows of a collection, BATCH at a time."""
+    for start in range(0, len(content_ids), BATCH):
+        part = slice(start, start + BATCH)
+        vectors = np.asarray(embeddings[part], np.float32)
+        yield [
+            {KEY: key, VECTOR: vector, "created_at": int(created)}
+            for key, vector, created in zip(content_ids[part], vectors, created_at[part], strict=True)
+        ]
 
 
 def _index_and_load(client: MilvusClient, collection: str) -> None:
