@@ -160,11 +160,15 @@ def _validation_recall(towers: Any, valid: Examples) -> float:
 
 def _verdict(towers: Any, dataset: Dataset, timeline: Timeline) -> dict[str, float]:
     """The towers alone, on the hold-out: the whole catalogue by dot product."""
-    from app.models.baselines import top
+    from app.models.baselines import top_lists
     from app.models.evaluation import list_metrics
     from app.models.judge import DEPTH, hold_out
 
     held = hold_out(dataset, timeline)
-    ranked = top(towers.embed(held.learners) @ towers.item_embeddings.T, held.histories, limit=DEPTH)
+    learners, items = towers.embed(held.learners), towers.item_embeddings
+    everybody = np.arange(len(learners))
+    ranked = top_lists(
+        lambda rows: learners[rows] @ items.T, everybody, held.histories, num_items=len(items), limit=DEPTH
+    )
     values = list_metrics(ranked, held.relevant)
     return {name: float(values[name].mean()) for name in ("ndcg@10", "recall@10", "recall@100")}

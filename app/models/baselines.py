@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from app.features.histories import Histories
 from app.features.items import DAY_S, popularity
 from app.features.learners import EventArrays
+from app.models.nearest import row_blocks
 
 Scores = Callable[[NDArray[np.int64]], NDArray[np.float32]]
 """Rows of learners `[b]` -> scores `[b, I]`; call it for a few hundred learners at a time."""
@@ -64,7 +65,7 @@ def recent_popular(past: Past, *, days: int = 7) -> Scores:
     return _same_for_all(np.bincount(recent, minlength=past.num_items) + 1e-4 * past.popularity)
 
 
-def _same_for_all(score: NDArray[np.float64] | NDArray[np.int64]) -> Scores:
+def _same_for_all(score: NDArray[np.floating] | NDArray[np.int64]) -> Scores:
     return lambda rows: np.tile(score.astype(np.float32), (len(rows), 1))
 
 
@@ -133,16 +134,27 @@ def _cosine(gram: sp.csr_matrix, size: NDArray[np.int64]) -> sp.csr_matrix:
     return cosine
 
 
-def popular_scores(pairs: EventArrays, *, now: int, num_items: int, num_learners: int) -> NDArray[np.float32]:
-    """Every learner gets the contents that most learners met. `[B, I]`."""
-    return np.tile(popularity(pairs, now=now, num_items=num_items).total, (num_learners, 1))
+def popular_scores(pairs: EventArrays, *, now: int, num_items: int) -> Scores:
+    """Every learner gets the contents that most learners met."""
+    return _same_for_all(popularity(pairs, now=now, num_items=num_items).total)
 
 
-def item_knn_scores(pairs: EventArrays, histories: Histories, *, num_items: int) -> NDArray[np.float32]:
-    """Sum of cosines between a content and all of the learner's (Sarwar et al., 2001). `[B, I]`."""
+def item_knn_scores(pairs: EventArrays, histories: Histories, *, num_items: int) -> Scores:
+    """Sum of cosines between a content and all of the learner's (Sarwar et al., 2001); rows are of `histories`."""
     past = Past(pairs, num_learners=int(pairs.user.max(initial=0)) + 1, num_items=num_items, timed=True)
-    cosine = _cosine(past.gram, past.popularity)
-    return sp.csr_matrix(histories.matrix(num_items) @ cosine).toarray().astype(np.float32)
+    cosine, met = _cosine(past.gram, past.popularity), histories.matrix(num_items)
+    return lambda rows: sp.csr_matrix(met[rows] @ cosine).toarray().astype(np.float32)
+
+
+def top_lists(
+    scores: Scores, rows: NDArray[np.int64], known: Histories, *, num_items: int, limit: int
+) -> NDArray[np.int32]:
+    """`top` of the learners `rows`, a block of them at a time, without those they know. `[n, limit]`, padding -1."""
+    result = np.full((len(rows), limit), -1, np.int32)
+    for block in row_blocks(len(rows), num_items):
+        index = top(scores(rows[block]), known.part(block.start, block.stop), limit=limit)
+        result[block, : index.shape[1]] = index
+    return result
 
 
 def top(scores: NDArray[np.float32], histories: Histories, *, limit: int) -> NDArray[np.int32]:

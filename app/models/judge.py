@@ -12,7 +12,7 @@ from app.features.dataset import Dataset
 from app.features.histories import Histories
 from app.features.item_state import Items
 from app.features.learners import EventArrays, learner_features, windows_at
-from app.models.baselines import item_knn_scores, popular_scores, top
+from app.models.baselines import item_knn_scores, popular_scores, top_lists
 from app.models.evaluation import list_metrics
 from app.models.lists import Embeds, ranked_lists
 from app.models.ranker import Ranker
@@ -54,15 +54,15 @@ def hold_out(dataset: Dataset, timeline: Timeline, *, seed: int = 0) -> HoldOut:
 def judge(held: HoldOut, *, towers: Embeds, items: Items, ranker: Ranker) -> dict[str, dict[str, float]]:
     """Metrics of the whole system, of retrieval alone and of two baselines; `items` as of the hold-out's start."""
     lists = list(ranked_lists(held.learners, held.histories, towers=towers, items=items, ranker=ranker, depth=DEPTH))
-    num_items, num_learners = len(items), len(held.histories)
-    now = int(held.before.ts.max(initial=0)) + 1
-    popular = popular_scores(held.before, now=now, num_items=num_items, num_learners=num_learners)
+    now, num_items = int(held.before.ts.max(initial=0)) + 1, len(items)
+    popular = popular_scores(held.before, now=now, num_items=num_items)
     knn = item_knn_scores(held.before, held.histories, num_items=num_items)
+    everybody = np.arange(len(held.histories))
     ranked = {
         FULL: np.concatenate([part.index for part in lists]),
         RETRIEVAL: np.concatenate([part.retrieved for part in lists]),
-        POPULAR: top(popular, held.histories, limit=DEPTH),
-        ITEM_KNN: top(knn, held.histories, limit=DEPTH),
+        POPULAR: top_lists(popular, everybody, held.histories, num_items=num_items, limit=DEPTH),
+        ITEM_KNN: top_lists(knn, everybody, held.histories, num_items=num_items, limit=DEPTH),
     }
     return {
         name: {metric: float(values.mean()) for metric, values in list_metrics(index, held.relevant).items()}

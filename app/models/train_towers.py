@@ -17,6 +17,7 @@ from app.domain.learners import Learners
 from app.features.catalogue import Catalogue, LearnerVocabulary
 from app.features.examples import Examples, take_learners
 from app.models.configs import TowersConfig
+from app.models.nearest import row_blocks
 from app.models.stopping import Stopping
 from app.models.two_tower import TwoTower
 from app.models.user_tower import TOWER_FOLDER, USER_INPUTS, user_inputs
@@ -151,12 +152,12 @@ def embed_items(model: TwoTower, *, known: NDArray[np.bool_], now: int) -> NDArr
 def validation_recall(queries: NDArray[np.float32], items: NDArray[np.float32], valid: Examples) -> float:
     """Share of examples whose content is among the VALIDATION_DEPTH nearest, the learner's history left out."""
     hits = 0
-    for at in range(0, len(queries), EMBED_BATCH):
-        part = take_learners(valid.learners, slice(at, at + EMBED_BATCH))
-        scores = queries[at : at + EMBED_BATCH] @ items.T
+    for rows in row_blocks(len(queries), len(items)):
+        part = take_learners(valid.learners, rows)
+        scores = queries[rows] @ items.T
         row, column = np.nonzero(part.history >= 0)
         scores[row, part.history[row, column]] = -np.inf
-        content = valid.content[at : at + EMBED_BATCH]
+        content = valid.content[rows]
         own = scores[np.arange(len(content)), content]
         hits += int(((scores > own[:, None]).sum(1) < VALIDATION_DEPTH).sum())
     return hits / max(len(queries), 1)

@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import InvalidInput
-from app.features.histories import Histories
-from app.models.baselines import Past, Scores, ease, item_knn, markov, popular, recent_popular, top, with_markov
+from app.models.baselines import Past, Scores, ease, item_knn, markov, popular, recent_popular, top_lists, with_markov
 from app.models.evaluation import list_metrics
 from app.models.factorisation import bpr, ials
 from app.models.validation import Validation, carve
@@ -17,9 +16,6 @@ from jobs.report.part import Part
 
 Setting = Mapping[str, float]
 OnStep = Callable[[str], None]
-
-CELLS = 8_000_000
-"""Scores held at a time: learners are scored in batches of CELLS / contents."""
 
 MAX_DENSE_ITEMS = 10_000
 """Item-kNN and EASE hold matrices of contents x contents: 2 GB at this size, and more are not fitted."""
@@ -140,7 +136,7 @@ def _run(
         key = str(best[name])
         if key not in fitted:
             fitted = {key: family.fit(part.past, best[name])}
-        index = _lists(fitted[key][name], part.judged, part.known)
+        index = top_lists(fitted[key][name], part.judged, part.known, num_items=part.past.num_items, limit=DEPTH)
         yield Rival(name, family.labels[name], best[name], tuple(tried.get(name, ())), index)
 
 
@@ -154,18 +150,9 @@ def _tried(
         on_step(f"{next(iter(family.labels.values()))}, validation: {told}")
         fitted = family.fit(validation.past, setting)
         for name in names:
-            index = _lists(fitted[name], validation.rows, validation.known, depth=10)
+            index = top_lists(
+                fitted[name], validation.rows, validation.known, num_items=validation.past.num_items, limit=10
+            )
             score = list_metrics(index, validation.relevant, depths=(10,))["ndcg@10"].mean()
             tried[name].append((setting, float(score)))
     return tried
-
-
-def _lists(scores: Scores, rows: NDArray[np.int64], known: Histories, *, depth: int = DEPTH) -> NDArray[np.int32]:
-    """`depth` contents for each of the learners `rows`, without those they know. `[n, depth]`, padding -1."""
-    result = np.full((len(rows), depth), -1, np.int32)
-    batch = max(1, CELLS // scores(rows[:1]).shape[1])
-    for start in range(0, len(rows), batch):
-        stop = min(start + batch, len(rows))
-        index = top(scores(rows[start:stop]), known.part(start, stop), limit=depth)
-        result[start:stop, : index.shape[1]] = index
-    return result

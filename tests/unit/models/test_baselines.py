@@ -89,7 +89,7 @@ def test_ease_and_markov_together_weigh_both_alike() -> None:
 def test_item_knn_is_the_same_dense_and_sparse() -> None:
     past = random_past(5)
     rows = np.arange(past.num_learners, dtype=np.int32)
-    sparse = item_knn_scores(past.pairs, Histories.of(past.pairs, rows), num_items=past.num_items)
+    sparse = item_knn_scores(past.pairs, Histories.of(past.pairs, rows), num_items=past.num_items)(np.arange(len(rows)))
     assert item_knn(past)(rows.astype(np.int64)) == pytest.approx(sparse, abs=1e-5)
 
 

@@ -54,7 +54,7 @@ def test_histories_are_found_for_any_learners_in_any_order() -> None:
 
 def test_item_knn_proposes_what_similar_learners_met() -> None:
     histories = Histories.of(PAIRS, np.array([3], np.int32))
-    ranked = top(item_knn_scores(PAIRS, histories, num_items=3), histories, limit=2)
+    ranked = top(item_knn_scores(PAIRS, histories, num_items=3)(np.arange(len(histories))), histories, limit=2)
     assert ranked[0].tolist() == [0, 2]
 
 
