@@ -13,8 +13,12 @@ import httpx
 import numpy as np
 import psutil
 import psycopg
+import pyarrow as pa
 from prometheus_client.parser import text_string_to_metric_families
 
+from app.adapters import logs
+from app.domain.contents import CONTENT_SCHEMA
+from app.domain.ids import canonical_id
 from app.errors import LearnrecError
 from app.serving.access import Role
 from app.serving.keys import signed
@@ -38,6 +42,9 @@ max_queries = 4000
 """
 """Models as large as ever, trained briefly: what they say is not what is measured."""
 
+MOST_MET, PAGE = 20_000, 50_000
+"""Contents that the made-up learners choose from; a larger catalogue has others beside them that nobody met yet."""
+
 ROLES = ("Ingress", "Embedder", "Retriever", "Ranker", "haproxy", "bentoml", "postgres", "redis", "milvus")
 TOKEN_TTL_S = 3600
 WHOLE_WITHIN_S = 60.0
@@ -45,6 +52,16 @@ NUM_PATHS, NUM_RETURNED = 5_000, 10
 OPEN_DOORS = {"LEARNREC_RATE_LIMIT": "100000000/minute"}
 NO_HURRY = {"LEARNREC_REQUEST_TIMEOUT_MS": "60000"}
 """So that every way gives the same answers, and refuses none, however slow it is."""
+
+
+def unmet(contents: pa.Table, numbers: range) -> pa.Table:
+    """More contents, CONTENT_SCHEMA: like those there are in everything but their ids."""
+    like = contents.take(np.array(numbers) % len(contents))
+    names = [f"unmet-{number}" for number in numbers]
+    own = {"content_id": [canonical_id(name) for name in names], "external_id": names}
+    for name, values in own.items():
+        like = like.set_column(like.schema.get_field_index(name), CONTENT_SCHEMA.field(name), pa.array(values))
+    return like
 
 
 @dataclass
@@ -92,12 +109,13 @@ class Served:
         deploy(settings, config)
 
     def _fill(self, num_learners: int, num_contents: int) -> None:
-        config = WorldConfig(
-            num_learners=num_learners, num_contents=num_contents, end=END, events_per_learner=EVENTS_A_LEARNER
-        )
-        settings = self.settings()
-        with stores.warehouse(settings) as warehouse, stores.event_log(settings) as log:
-            load_world(make_world(config, SEED), warehouse=warehouse, log=log, advance=lambda *_: None)
+        met = min(num_contents, MOST_MET)
+        config = WorldConfig(num_learners=num_learners, num_contents=met, end=END, events_per_learner=EVENTS_A_LEARNER)
+        settings, world = self.settings(), make_world(config, SEED)
+        with stores.warehouse(settings) as warehouse, logs.event_log(settings) as log:
+            load_world(world, warehouse=warehouse, log=log, advance=lambda *_: None)
+            for start in range(met, num_contents, PAGE):
+                warehouse.put_contents(unmet(world.contents, range(start, min(start + PAGE, num_contents))))
 
     def settings(self) -> Settings:
         return load_settings(var_dir=self.var_dir)
