@@ -52,6 +52,20 @@ class Settings(BaseSettings):
     ray_address: str | None = Field(default=None, description="host:port of the Ray head's GCS")
     object_store: str | None = Field(default=None, description="URI that pyarrow.fs opens; default: VAR/objects")
 
+    kafka_servers: str | None = Field(
+        default=None, description="host:port,…: events go through Kafka; without it, through Redis"
+    )
+    kafka_topic: str = Field(default="user-events", description="of events; what is set aside goes to NAME-dead")
+    kafka_partitions: int = Field(default=6, ge=1, description="of the topic, where `events setup` makes it")
+    kafka_replication: int = Field(default=1, ge=1, description="brokers that keep each entry, where it makes it")
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_ssl_cafile: Path | None = None
+    kafka_ssl_certfile: Path | None = None
+    kafka_ssl_keyfile: Path | None = None
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    kafka_sasl_username: str | None = None
+    kafka_sasl_password: SecretStr | None = None
+
     http_host: str = "127.0.0.1"
     http_port: int = Field(default=8000, ge=1, le=65535)
     retrieval_backend: Literal["milvus", "faiss"] = "milvus"

@@ -1,14 +1,13 @@
 """How ingested events lie in the object store, and the journal that makes writing them crash-safe.
 
 `learning-events/events/year=YYYY/month=MM/day=DD/part-{position}.parquet`   EVENT_SCHEMA, by event time
-`learning-events/rejected/part-{position}.parquet`                           REJECTED_SCHEMA
 `learning-events/journal/{group}.json`                                       what is being written right now
 
 Files are named after the log position of the first event in them that was new, so a batch that is written again
 replaces its files. Should the second attempt cut the batch elsewhere, the journal still knows the first one's files.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import quote
@@ -19,22 +18,11 @@ import pyarrow as pa
 from app.adapters.event_codec import decode_events, encode_events
 from app.adapters.object_store import ObjectStore
 from app.adapters.parquet import delete_files
-from app.domain.events import EVENT_SCHEMA
 from app.errors import NotFound
 from app.ports.metadata import Warehouse
 
 EVENTS = "learning-events/events"
-REJECTED = "learning-events/rejected"
-
-REJECTED_SCHEMA = pa.schema(
-    [
-        pa.field("position", pa.string(), nullable=False),
-        pa.field("reason", pa.string(), nullable=False),
-        *(pa.field(field.name, field.type) for field in EVENT_SCHEMA),
-    ],
-    metadata={"version": "1"},
-)
-"""Entries that were set aside: where the log has them, why, and the event as far as it could be read."""
+JOURNAL = "learning-events/journal"
 
 
 def files_by_day(events: pa.Table, position: str) -> dict[str, pa.Table]:
@@ -51,26 +39,6 @@ def files_by_day(events: pa.Table, position: str) -> dict[str, pa.Table]:
 
 def day_folder(day: datetime) -> str:
     return f"year={day:%Y}/month={day:%m}/day={day:%d}"
-
-
-def rejected_rows(
-    unknown_content: pa.Table, position_of: Mapping[str, str], bad: Sequence[tuple[str, str]]
-) -> pa.Table:
-    """REJECTED_SCHEMA rows of a batch: first events on unknown contents, then entries that are no events."""
-    positions = [position_of[event_id] for event_id in unknown_content.column("event_id").to_pylist()]
-    aside = [pa.array(positions, pa.string()), pa.array(["unknown content_id"] * len(positions), pa.string())]
-    broken = [pa.array([entry[column] for entry in bad], pa.string()) for column in (0, 1)]
-    unread = [pa.nulls(len(bad), field.type) for field in EVENT_SCHEMA]
-    return pa.concat_tables(
-        [
-            pa.table([*aside, *unknown_content.columns], schema=REJECTED_SCHEMA),
-            pa.table([*broken, *unread], schema=REJECTED_SCHEMA),
-        ]
-    )
-
-
-def rejected_name(position: str) -> str:
-    return f"{REJECTED}/part-{_file(position)}.parquet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +72,7 @@ class Journal:
 
     @property
     def _name(self) -> str:
-        return f"learning-events/journal/{_file(self.group)}.json"
+        return f"{JOURNAL}/{_file(self.group)}.json"
 
 
 def _file(position: str) -> str:

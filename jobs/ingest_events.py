@@ -1,28 +1,36 @@
 """Event log → date-partitioned Parquet and PostgreSQL, each event exactly once in effect.
 
-For each batch: journal, Parquet, PostgreSQL (one transaction), commit. A run that dies between any two of them leaves
-a log position that is behind; the next run reads the batch again, and then either PostgreSQL has the events, and only
-what is new is written, or it has not, and the files are written anew.
+For each batch of a partition: journal, Parquet, dead letters, PostgreSQL (one transaction), commit. A run that dies
+between any two of them leaves a log position that is behind; the next run reads the batch again, and then either
+PostgreSQL has the events, and only what is new is written, or it has not, and the files are written anew.
 """
 
 import time
 from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pyarrow as pa
 from pydantic import Field
 
+from app.adapters import logs
+from app.adapters.dead_letters import DeadLetter, DeadLetters
+from app.adapters.event_codec import encode_events
+from app.adapters.event_log import EventLog, LogBatch
 from app.adapters.object_store import ObjectStore
 from app.adapters.parquet import write_tables
-from app.ports.event_log import EventLog, LogBatch
-from app.ports.metadata import Warehouse
+from app.adapters.postgres.warehouse import PostgresWarehouse
 from app.settings import Settings
 from jobs import stores
-from jobs.event_files import EVENTS, Journal, files_by_day, rejected_name, rejected_rows
+from jobs.event_files import EVENTS, Journal, files_by_day
 from jobs.job import JobResult, JobSpec
-from jobs.progress import Advance, steps
+from jobs.progress import steps
 
 JOB = "ingest_events"
+UNKNOWN_CONTENT = "unknown content_id"
+ORPHAN_S = 60.0
+"""For which a batch waits for another of the same partition: the task of a job that was killed, and soon is, too."""
 
 
 class Spec(JobSpec):
@@ -34,7 +42,7 @@ class Spec(JobSpec):
 
 @dataclass(slots=True)
 class Tally:
-    """What a run has done so far."""
+    """What has been done."""
 
     entries: int = 0
     stored: int = 0
@@ -43,55 +51,117 @@ class Tally:
     recovered_files: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
 
+    def add(self, other: "Tally") -> None:
+        for name in ("entries", "stored", "repeated", "files", "recovered_files"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.rejected.update(other.rejected)
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """The stores between which batches go; `group` is whose position in the log is moved."""
+
+    log: EventLog
+    dead: DeadLetters
+    warehouse: PostgresWarehouse
+    store: ObjectStore
+    group: str
+
+    def batch(self, partition: str, limit: int) -> Tally:
+        """Take in up to `limit` entries more of a partition; a tally without entries where there are none."""
+        name = f"{self.group}-{partition}"
+        journal = Journal(self.store, name)
+        with self.warehouse.exclusive(name, wait_s=ORPHAN_S):
+            recovered = journal.recover(self.warehouse)
+            batch = self.log.read(group=self.group, partition=partition, limit=limit)
+            if batch.last_position is None:
+                return Tally(recovered_files=recovered)
+            tally = self._take(batch, journal)
+            tally.recovered_files = recovered
+            self.log.commit(group=self.group, partition=partition, position=batch.last_position)
+            journal.end()
+        return tally
+
+    def _take(self, batch: LogBatch, journal: Journal) -> Tally:
+        found = self.warehouse.new_events(batch.events)
+        ids = batch.events.column("event_id").to_pylist()
+        position_of = dict(zip(reversed(ids), reversed(batch.positions), strict=True))  # the first of repeats wins
+        files: dict[str, pa.Table] = {}
+        if len(found.known):
+            files = files_by_day(found.known, position_of[found.known.column("event_id")[0].as_py()])
+            journal.begin(found.known.slice(0, 1), list(files))
+        write_tables(self.store, files)
+        letters = [*_on_unknown_contents(found.unknown_content, position_of), *_unreadable(batch)]
+        self.dead.put(letters)
+        return Tally(
+            entries=len(batch),
+            stored=self.warehouse.put_events(found.known),
+            repeated=len(batch.events) - len(found.known) - len(found.unknown_content),
+            files=len(files),
+            rejected=Counter(letter.reason for letter in letters),
+        )
+
+
+@contextmanager
+def open_intake(settings: Settings, group: str) -> Iterator[Intake]:
+    """Raises Unavailable: a store does not answer."""
+    with (
+        stores.warehouse(settings) as warehouse,
+        logs.event_log(settings) as log,
+        logs.dead_letters(settings) as dead,
+    ):
+        yield Intake(log, dead, warehouse, stores.objects(settings), group)
+
 
 def run(spec: Spec, settings: Settings) -> JobResult:
     """Take in what the log holds. Raises Conflict: another run is at it; Unavailable: a store does not answer."""
-    started = time.monotonic()
-    with (
-        stores.warehouse(settings) as warehouse,
-        stores.event_log(settings) as log,
-        warehouse.exclusive(JOB),
-        steps(JOB, total=log.lag(group=spec.group)) as advance,
-    ):
-        tally = ingest(log, warehouse, stores.objects(settings), spec=spec, advance=advance)
+    started, tally = time.monotonic(), Tally()
+    with open_intake(settings, spec.group) as intake, stores.warehouse(settings) as lock, lock.exclusive(JOB):
+        lags = intake.log.lag(group=spec.group)
+        with steps(JOB, total=sum(lags.values())) as advance:
+            for part in _parts(intake, lags, spec, settings):
+                tally.add(part)
+                advance(tally.entries, f"{tally.stored:,} events stored")
     return JobResult(JOB, EVENTS, _metrics(tally, time.monotonic() - started))
 
 
-def ingest(log: EventLog, warehouse: Warehouse, store: ObjectStore, *, spec: Spec, advance: Advance) -> Tally:
-    """Batch after batch until the log has less than a batch more."""
-    journal, tally = Journal(store, spec.group), Tally()
-    tally.recovered_files = journal.recover(warehouse)
-    while True:
-        batch = log.read(group=spec.group, limit=spec.batch_size)
-        if batch.last_position is None:
-            break
-        _ingest_batch(batch, warehouse, journal, tally)
-        log.commit(group=spec.group, position=batch.last_position)
-        advance(tally.entries, f"{tally.stored:,} events stored")
-        if len(batch.events) + len(batch.bad) < spec.batch_size:
-            break
-    journal.end()
-    return tally
+def ingest(intake: Intake, partitions: Iterable[str], *, batch_size: int) -> Iterator[Tally]:
+    """Partition after partition, batch after batch, until the log has less than a batch more."""
+    for partition in partitions:
+        entries = batch_size
+        while entries == batch_size:
+            tally = intake.batch(partition, batch_size)
+            entries = tally.entries
+            yield tally
 
 
-def _ingest_batch(batch: LogBatch, warehouse: Warehouse, journal: Journal, tally: Tally) -> None:
-    found = warehouse.new_events(batch.events)
-    ids = batch.events.column("event_id").to_pylist()
-    position_of = dict(zip(reversed(ids), reversed(batch.positions), strict=True))  # the first of repeats wins
-    files: dict[str, pa.Table] = {}
-    if len(found.known):
-        files = files_by_day(found.known, position_of[found.known.column("event_id")[0].as_py()])
-    aside = rejected_rows(found.unknown_content, position_of, batch.bad)
-    tally.files += len(files)
-    if len(aside):
-        files[rejected_name(aside.column("position")[0].as_py())] = aside
-    if len(found.known):
-        journal.begin(found.known.slice(0, 1), list(files))
-    write_tables(journal.store, files)
-    tally.stored += warehouse.put_events(found.known)
-    tally.entries += len(batch.events) + len(batch.bad)
-    tally.repeated += len(batch.events) - len(found.known) - len(found.unknown_content)
-    tally.rejected.update(aside.column("reason").to_pylist())
+def one_batch(partition: str, spec: Spec, settings: Settings) -> Tally:
+    """What a task of the cluster does."""
+    with open_intake(settings, spec.group) as intake:
+        return intake.batch(partition, spec.batch_size)
+
+
+def _parts(intake: Intake, lags: Mapping[str, int], spec: Spec, settings: Settings) -> Iterator[Tally]:
+    """Where several partitions hold more than a batch: by tasks of a cluster, one at a time for each."""
+    if sum(lag > 0 for lag in lags.values()) <= 1 or sum(lags.values()) <= spec.batch_size:
+        yield from ingest(intake, lags, batch_size=spec.batch_size)
+        return
+    from jobs.ray_session import ray_session, while_busy
+
+    with ray_session(settings):
+        yield from while_busy(lambda tally: tally.entries == spec.batch_size, one_batch, lags, spec, settings)
+
+
+def _on_unknown_contents(events: pa.Table, position_of: Mapping[str, str]) -> list[DeadLetter]:
+    ids, learners = (events.column(name).to_pylist() for name in ("event_id", "user_id"))
+    return [
+        DeadLetter(position_of[event_id], UNKNOWN_CONTENT, value, key=user_id)
+        for event_id, user_id, value in zip(ids, learners, encode_events(events), strict=True)
+    ]
+
+
+def _unreadable(batch: LogBatch) -> list[DeadLetter]:
+    return [DeadLetter(entry.position, entry.reason, entry.value) for entry in batch.bad]
 
 
 def _metrics(tally: Tally, seconds: float) -> dict[str, float]:

@@ -2,11 +2,11 @@
 
 import logging
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 import psutil
 import ray
@@ -119,6 +119,31 @@ def on_cluster(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T
     """
     task = ray.remote(num_cpus=0, max_retries=0)(function)
     return ray.get(task.remote(*args, **kwargs))
+
+
+def while_busy(
+    busy: Callable[[T], bool],
+    function: Callable[Concatenate[str, P], T],
+    keys: Iterable[str],
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> Iterator[T]:
+    """What tasks return that run `function(key, …)`, one at a time for each key, again as long as one was `busy`.
+
+    What a task raises is raised here, after the others under way have ended.
+    """
+    task = ray.remote(max_retries=0)(function)
+    under_way = {task.remote(key, *args, **kwargs): key for key in keys}
+    try:
+        while under_way:
+            (done,), _ = ray.wait(list(under_way))
+            key, result = under_way.pop(done), ray.get(done)
+            if busy(result):
+                under_way[task.remote(key, *args, **kwargs)] = key
+            yield result
+    finally:
+        if under_way:
+            ray.wait(list(under_way), num_returns=len(under_way))
 
 
 def free_cpus() -> tuple[int, int]:

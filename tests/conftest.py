@@ -1,6 +1,7 @@
 """Real engines for all tests: each starts once a session, at first use, with data of its own."""
 
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -14,7 +15,8 @@ from app.settings import prepare_process
 
 prepare_process()  # before any test module imports TensorFlow, Ray or MLflow
 
-from cluster.stack.engines.milvus_lite import MilvusLiteEngine  # noqa: E402  # after prepare_process
+from cluster.stack.engines.kafka import KafkaEngine  # noqa: E402  # after prepare_process
+from cluster.stack.engines.milvus_lite import MilvusLiteEngine  # noqa: E402
 from cluster.stack.engines.milvus_server import MilvusServerEngine  # noqa: E402
 from cluster.stack.engines.mlflow import MlflowEngine  # noqa: E402
 from cluster.stack.engines.postgres import PostgresEngine  # noqa: E402
@@ -42,6 +44,16 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with running(RedisEngine, tmp_path_factory.mktemp("redis")) as engine:
+        yield engine.address
+
+
+@pytest.fixture(scope="session")
+def kafka_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real broker; it needs Java and Maven."""
+    missing = [program for program in ("java", "mvn") if shutil.which(program) is None]
+    if missing and os.environ.get("CI") != "true":
+        pytest.skip(f"a Kafka broker needs {' and '.join(missing)}, which this machine lacks")
+    with running(KafkaEngine, tmp_path_factory.mktemp("kafka")) as engine:
         yield engine.address
 
 

@@ -1,6 +1,6 @@
-"""The event log on a Redis Stream: one entry an event, in order of arrival.
+"""A log on a Redis Stream: one partition, one stream entry each, in order of arrival.
 
-As durable as the server's `appendfsync` says. Entries older than RETENTION are trimmed when new ones come.
+As durable as the server's `appendfsync` says. Entries older than the retention are trimmed when new ones come.
 """
 
 from collections.abc import Iterator, Sequence
@@ -8,18 +8,14 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self, cast
 
-import pyarrow as pa
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from app.adapters.event_codec import decode_events, encode_events
 from app.errors import Unavailable
-from app.ports.event_log import LogBatch
+from app.ports.entry_log import Entries
 
-STREAM = "learnrec:events"
-COMMITTED = "learnrec:events:committed"  # hash: group -> position
-RETENTION = timedelta(days=7)
+ONLY_PARTITION = "0"
 _FIELD = b"e"
 _PIPELINE_ENTRIES = 2_000
 _BEFORE_ALL = "0-0"
@@ -32,13 +28,15 @@ return {#entries, entries[#entries][1]}
 """
 _COUNT_PAGE = 10_000
 
-_Entries = list[tuple[bytes, dict[bytes, bytes]]]
 
+class RedisLog:
+    """Implements `app.ports.entry_log.EntryLog` on `stream`; a context manager that closes its connections.
 
-class RedisEventLog:
-    """Implements `app.ports.event_log.EventLog`; a context manager that closes its connections."""
+    Positions of groups are in the hash `{stream}:committed`.
+    """
 
-    def __init__(self, url: str, *, timeout_s: float = 10.0) -> None:
+    def __init__(self, url: str, stream: str, *, retention: timedelta | None = None, timeout_s: float = 10.0) -> None:
+        self._stream, self._committed_key, self._retention = stream, f"{stream}:committed", retention
         self._redis = redis.Redis.from_url(
             url,
             socket_timeout=timeout_s,
@@ -53,69 +51,63 @@ class RedisEventLog:
     def __exit__(self, *_: object) -> None:
         self._redis.close()
 
-    def append(self, events: pa.Table) -> None:
-        entries = encode_events(events)
+    def append(self, values: Sequence[bytes], *, keys: Sequence[str]) -> None:  # noqa: ARG002  # one partition holds all
         with _translated():
-            for start in range(0, len(entries), _PIPELINE_ENTRIES):
+            for start in range(0, len(values), _PIPELINE_ENTRIES):
                 pipeline = self._redis.pipeline(transaction=False)
-                for entry in entries[start : start + _PIPELINE_ENTRIES]:
-                    pipeline.execute_command("XADD", STREAM, "*", _FIELD, entry)
+                for value in values[start : start + _PIPELINE_ENTRIES]:
+                    pipeline.execute_command("XADD", self._stream, "*", _FIELD, value)
                 pipeline.execute()
-            oldest = datetime.now(UTC) - RETENTION
-            self._redis.xtrim(STREAM, minid=f"{_milliseconds(oldest)}-0", approximate=True)
+            if self._retention is None:
+                return
+            oldest = datetime.now(UTC) - self._retention
+            self._redis.xtrim(self._stream, minid=f"{_milliseconds(oldest)}-0", approximate=True)
 
-    def read(self, *, group: str, limit: int) -> LogBatch:
+    def read(self, *, group: str, partition: str, limit: int) -> Entries:  # noqa: ARG002  # there is one
         with _translated():
-            return self._batch(self._committed(group), limit)
+            return self._after(self._committed(group), limit)
 
-    def commit(self, *, group: str, position: str) -> None:
+    def commit(self, *, group: str, partition: str, position: str) -> None:  # noqa: ARG002  # there is one
         with _translated():
-            self._redis.hset(COMMITTED, group, position)
+            self._redis.hset(self._committed_key, group, position)
 
-    def replay(self, *, since: datetime, limit: int) -> Iterator[LogBatch]:
-        position = f"{_milliseconds(since) - 1}-{2**64 - 1}"
+    def replay(self, *, since: datetime, limit: int) -> Iterator[Entries]:
+        after, until = f"{_milliseconds(since) - 1}-{2**64 - 1}", _milliseconds(datetime.now(UTC))
         while True:
             with _translated():
-                batch = self._batch(position, limit)
-            if batch.last_position is None:
+                entries = self._after(after, limit, until=f"{until}-{2**64 - 1}")
+            if not entries.positions:
                 return
-            yield batch
-            position = batch.last_position
+            yield entries
+            after = entries.positions[-1]
 
-    def lag(self, *, group: str) -> int:
+    def lag(self, *, group: str) -> dict[str, int]:
         with _translated():
             position, total = self._committed(group), 0
             if position == _BEFORE_ALL:
-                return cast(int, self._redis.xlen(STREAM))
+                return {ONLY_PARTITION: cast(int, self._redis.xlen(self._stream))}
             while True:
-                count, last = cast(tuple[int, bytes], self._count_after(keys=[STREAM], args=[position, _COUNT_PAGE]))
+                count, last = cast(
+                    tuple[int, bytes], self._count_after(keys=[self._stream], args=[position, _COUNT_PAGE])
+                )
                 total += count
                 if count < _COUNT_PAGE:
-                    return total
+                    return {ONLY_PARTITION: total}
                 position = last.decode()
 
     def _committed(self, group: str) -> str:
-        position = cast(bytes | None, self._redis.hget(COMMITTED, group))
+        position = cast(bytes | None, self._redis.hget(self._committed_key, group))
         return position.decode() if position else _BEFORE_ALL
 
-    def _batch(self, after: str, limit: int) -> LogBatch:
-        entries = cast(_Entries, self._redis.xrange(STREAM, min=f"({after}", count=limit))
-        return _batch_of(entries)
-
-
-def _batch_of(entries: _Entries) -> LogBatch:
-    positions = [position.decode() for position, _ in entries]
-    decoded = decode_events([fields.get(_FIELD, b"") for _, fields in entries], now=datetime.now(UTC))
-    return LogBatch(
-        events=decoded.events,
-        positions=_chosen(positions, decoded.rows),
-        last_position=positions[-1] if positions else None,
-        bad=tuple((positions[row], reason) for row, reason in decoded.bad),
-    )
-
-
-def _chosen(positions: list[str], rows: Sequence[int]) -> tuple[str, ...]:
-    return tuple(positions) if len(rows) == len(positions) else tuple(positions[row] for row in rows)
+    def _after(self, after: str, limit: int, *, until: str = "+") -> Entries:
+        found = cast(
+            list[tuple[bytes, dict[bytes, bytes]]],
+            self._redis.xrange(self._stream, min=f"({after}", max=until, count=limit),
+        )
+        return Entries(
+            values=tuple(fields.get(_FIELD, b"") for _, fields in found),
+            positions=tuple(position.decode() for position, _ in found),
+        )
 
 
 def _milliseconds(moment: datetime) -> int:

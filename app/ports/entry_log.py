@@ -1,42 +1,44 @@
-"""The event log: every accepted event, in order of arrival, for seven days."""
+"""A log of entries: bytes under keys, in order of arrival within a partition, for seven days."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
-import pyarrow as pa
+RETENTION = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
-class LogBatch:
-    """Consecutive entries of the log."""
+class Entries:
+    """Consecutive entries of one partition."""
 
-    events: pa.Table  # EVENT_SCHEMA, in log order
-    positions: tuple[str, ...]  # one per event, in the log's own words, increasing
-    last_position: str | None  # commit this when done (beyond `positions` where bad entries were set aside)
-    bad: tuple[tuple[str, str], ...] = ()  # (position, reason) of entries that cannot be read as events
+    values: tuple[bytes, ...]
+    positions: tuple[str, ...]  # one per value, in the log's own words
 
 
-class EventLog(Protocol):
-    """Append and read in bulk. Every method raises Unavailable where the log does not answer."""
+class EntryLog(Protocol):
+    """Append and read in bulk. Every method raises Unavailable where the log does not answer.
 
-    def append(self, events: pa.Table) -> None:
-        """Add events of EVENT_SCHEMA; durable when it returns."""
+    Partitions are numbered as text from "0"; entries under one key are all in one partition. One thread at a time
+    may read; any number may append.
+    """
+
+    def append(self, values: Sequence[bytes], *, keys: Sequence[str]) -> None:
+        """Add entries; durable when it returns. After an error some may be in the log, and some not."""
         ...
 
-    def read(self, *, group: str, limit: int) -> LogBatch:
+    def read(self, *, group: str, partition: str, limit: int) -> Entries:
         """Up to `limit` entries after the group's committed position; reading does not move it."""
         ...
 
-    def commit(self, *, group: str, position: str) -> None:
+    def commit(self, *, group: str, partition: str, position: str) -> None:
         """The group has done everything up to and with `position`."""
         ...
 
-    def replay(self, *, since: datetime, limit: int) -> Iterator[LogBatch]:
-        """All entries that arrived at or after `since`, in batches of up to `limit`."""
+    def replay(self, *, since: datetime, limit: int) -> Iterator[Entries]:
+        """What arrived from `since` until now, partition after partition, in batches of up to `limit`."""
         ...
 
-    def lag(self, *, group: str) -> int:
-        """Number of entries after the group's committed position."""
+    def lag(self, *, group: str) -> dict[str, int]:
+        """Number of entries after the group's committed position, of every partition."""
         ...

@@ -10,10 +10,11 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
+from app.adapters import logs
+from app.adapters.event_log import EventLog
 from app.adapters.postgres.directory import PostgresLearnerDirectory
 from app.adapters.postgres.popular import PostgresPopularContents
 from app.adapters.redis_features import RedisFeatures
-from app.adapters.redis_log import RedisEventLog
 from app.domain.releases import Trial
 from app.domain.slates import Slate
 from app.errors import Unavailable
@@ -83,7 +84,8 @@ class Service:
         connections = min(arguments.max_in_flight + 1, MAX_CONNECTIONS)
         self._directory = PostgresLearnerDirectory(settings.need("postgres_url"), pool_size=connections)
         self._features = RedisFeatures(settings.need("redis_url"))
-        self._log = RedisEventLog(settings.need("redis_url"))
+        self._entries = logs.event_entries(settings)
+        self._log = EventLog(self._entries)
         self._popular_contents = PostgresPopularContents(settings.need("postgres_url"))
         self._world = World(
             self._directory, self._features, embedder, retriever, ranker, settings.request_timeout_ms / 1000
@@ -128,7 +130,7 @@ class Service:
         await asyncio.to_thread(self._keeper.close)
         await self._directory.__aexit__(None, None, None)
         await self._features.close()
-        self._log.__exit__(None, None, None)
+        self._entries.__exit__(None, None, None)
 
     @property
     def health(self) -> Health:

@@ -43,13 +43,14 @@ def import_(
 
     Events go to the event log: `learnrec job run ingest_events` brings them from there to Parquet and PostgreSQL.
     """
+    from app.adapters import logs
     from jobs import stores
     from jobs.imports.run import run_import, source_of
 
     settings = load_settings()
     source = source_of(path, format_.value, mapping)
     rejects = _rejects_path(settings, path)
-    with stores.warehouse(settings) as warehouse, stores.event_log(settings) as log:
+    with stores.warehouse(settings) as warehouse, logs.event_log(settings) as log:
         done = run_import(source, warehouse=warehouse, log=log, rejects=rejects)
     table = Table("taken in", "rows", box=None, pad_edge=False)
     table.columns[1].justify = "right"
@@ -106,13 +107,14 @@ def generate(
 
 
 def _load(world: "World", settings: Settings) -> None:
+    from app.adapters import logs
     from jobs import stores
     from jobs.progress import steps
     from jobs.world.export import load_world
 
     with (
         stores.warehouse(settings) as warehouse,
-        stores.event_log(settings) as log,
+        logs.event_log(settings) as log,
         steps("load", total=len(world.events)) as advance,
     ):
         sent = load_world(world, warehouse=warehouse, log=log, advance=advance)

@@ -16,6 +16,7 @@ COMMANDS = {
     "doctor": ("cluster.cli.stack:doctor", "Check the machine and the stack, and say what to do."),
     "demo": ("cluster.cli.demo:demo", "From nothing to personal recommendations over HTTP, step by step."),
     "data": ("cluster.cli.data:data_app", "Import a data set, or generate one."),
+    "events": ("cluster.cli.events:events_app", "Look after the log of events."),
     "job": ("cluster.cli.jobs:job_app", "Run the jobs that make features, models, indexes and releases."),
     "release": ("cluster.cli.releases:release_app", "List, promote and roll back releases."),
     "evaluate": ("cluster.cli.evaluate:evaluate_app", "Measure recommenders on a temporal hold-out."),

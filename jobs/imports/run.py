@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from app.adapters.event_log import EventLog
 from app.errors import InvalidInput, NotFound
-from app.ports.event_log import EventLog
 from app.ports.metadata import Warehouse
 from jobs.imports.mapping import FORMATS, ContentRows, UserRows, load_mapping, mapping_of
 from jobs.imports.reading import Block

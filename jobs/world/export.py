@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from app.ports.event_log import EventLog
+from app.adapters.event_log import EventLog
 from app.ports.metadata import Warehouse
 from jobs.progress import Advance
 from jobs.world.world import World

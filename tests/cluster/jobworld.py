@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import psycopg
 
+from app.adapters import logs
 from app.adapters.postgres.migrations import migrate
 from app.settings import Settings, child_environment
 from jobs import stores
@@ -65,7 +66,7 @@ def job_world(
         )
         migrate(settings.need("postgres_url"))
         world = make_world(WorldConfig(num_learners=120, num_contents=60, events_per_learner=40), seed=3)
-        with stores.warehouse(settings) as warehouse, stores.event_log(settings) as log:
+        with stores.warehouse(settings) as warehouse, logs.event_log(settings) as log:
             load_world(world, warehouse=warehouse, log=log, advance=lambda _done, _what: None)
         spec = folder / "small.toml"
         spec.write_text(SMALL)

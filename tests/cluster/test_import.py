@@ -11,8 +11,9 @@ from pathlib import Path
 import orjson
 import pytest
 
+from app.adapters import logs
+from app.adapters.event_log import EventLog
 from app.adapters.postgres.warehouse import PostgresWarehouse
-from app.adapters.redis_log import RedisEventLog
 from app.domain.ids import canonical_id
 from app.errors import InvalidInput
 from app.settings import Settings, child_environment
@@ -28,7 +29,7 @@ from tests import rows
 class Stack:
     settings: Settings
     warehouse: PostgresWarehouse
-    log: RedisEventLog
+    log: EventLog
     rejects: Path
 
     def take(self, path: Path, format_: str, mapping: Path | None = None) -> Imported:
@@ -48,7 +49,7 @@ def stack(clean_postgres: str, clean_redis: str, tmp_path: Path) -> Iterator[Sta
         redis_url=clean_redis,
         object_store=(tmp_path / "o").as_uri(),
     )
-    with PostgresWarehouse(clean_postgres) as warehouse, RedisEventLog(clean_redis) as log:
+    with PostgresWarehouse(clean_postgres) as warehouse, logs.event_log(settings) as log:
         yield Stack(settings, warehouse, log, tmp_path / "rejects.csv")
 
 
@@ -99,7 +100,11 @@ def test_a_generated_world_comes_back_from_its_files(stack: Stack, world: World,
     done = stack.take(tmp_path / "world", "csv")
 
     assert not done.rejected
-    assert stack.log.read(group="g", limit=100_000).events.sort_by("event_id").equals(world.events.sort_by("event_id"))
+    assert (
+        stack.log.read(group="g", partition="0", limit=100_000)
+        .events.sort_by("event_id")
+        .equals(world.events.sort_by("event_id"))
+    )
     assert stack.warehouse.read("contents").equals(world.contents.sort_by("content_id"))
     assert stack.warehouse.read("users").drop_columns(["opted_out"]).equals(world.users.sort_by("user_id"))
 
@@ -188,7 +193,9 @@ def test_json_lines_of_all_kinds_go_in(stack: Stack, tmp_path: Path) -> None:
         ("all.jsonl", 7, "no JSON object"),
     ]
     assert stack.warehouse.read("contents").column("tags").to_pylist() == [["a", "b|c"]]
-    assert canonical_id("e-1") in stack.log.read(group="g", limit=9).events.column("event_id").to_pylist()
+    assert (
+        canonical_id("e-1") in stack.log.read(group="g", partition="0", limit=9).events.column("event_id").to_pylist()
+    )
 
 
 def test_a_file_without_one_good_row_is_invalid(stack: Stack, tmp_path: Path) -> None:
@@ -201,11 +208,12 @@ def test_a_file_without_one_good_row_is_invalid(stack: Stack, tmp_path: Path) ->
 PEAK = """
 import resource, sys
 from pathlib import Path
+from app.adapters import logs
 from app.settings import load_settings
 from jobs import stores
 from jobs.imports.run import run_import, source_of
 settings = load_settings()
-with stores.warehouse(settings) as warehouse, stores.event_log(settings) as log:
+with stores.warehouse(settings) as warehouse, logs.event_log(settings) as log:
     done = run_import(source_of(Path(sys.argv[1]), "csv"), warehouse=warehouse, log=log, rejects=Path(sys.argv[2]))
 print(done.events, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1 if sys.platform != "darwin" else 1024))
 """

@@ -154,12 +154,19 @@ class PostgresWarehouse:
             return fetch(cursor, query, schema)
 
     @contextmanager
-    def exclusive(self, name: str) -> Iterator[None]:
-        """Only one process at a time, anywhere, is inside for the same name. Raises Conflict where one is."""
+    def exclusive(self, name: str, *, wait_s: float = 0.0) -> Iterator[None]:
+        """Only one process at a time, anywhere, is inside for the same name.
+
+        Raises Conflict where one is, and still is after `wait_s`.
+        """
         with translated():
-            row = self._connection.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", [name]).fetchone()
-        if row is None or not row[0]:
-            raise Conflict(f"{name} is running already: wait until it ends, or end it")
+            try:
+                with self._connection.transaction():
+                    timeout = f"SET LOCAL lock_timeout = {max(1, round(wait_s * 1000))}"
+                    self._connection.execute(timeout.encode())
+                    self._connection.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", [name])
+            except psycopg.errors.LockNotAvailable as exc:
+                raise Conflict(f"{name} is running already: wait until it ends, or end it") from exc
         try:
             yield
         finally:

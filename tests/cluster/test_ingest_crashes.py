@@ -1,0 +1,153 @@
+"""Whatever happens while events are taken in: each is in Parquet once and in PostgreSQL once."""
+
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from app.adapters import logs
+from app.adapters.event_codec import encode_events
+from app.adapters.event_log import EventLog
+from app.adapters.object_store import ObjectStore
+from app.adapters.postgres.warehouse import PostgresWarehouse
+from app.settings import child_environment
+from jobs.event_files import JOURNAL
+from jobs.ingest_events import Intake, Spec, ingest, run
+from tests import rows
+from tests.cluster.ingesting import Stack, many, once, stack_with
+
+JOB = [sys.executable, "-m", "jobs", "ingest_events"]
+
+
+class PowerCut(BaseException):
+    """The process ends here."""
+
+
+@pytest.fixture(params=["redis", "kafka"])
+def stack(request: pytest.FixtureRequest, clean_postgres: str, tmp_path: Path) -> Stack:
+    return stack_with(request.param, request, clean_postgres, tmp_path)
+
+
+class FailingWarehouse(PostgresWarehouse):
+    """The real one; the power goes before or after the events are stored."""
+
+    after = False
+
+    def put_events(self, events: pa.Table) -> int:
+        if self.after:
+            super().put_events(events)
+        raise PowerCut
+
+
+class FailingLog(EventLog):
+    def commit(self, *, group: str, partition: str, position: str) -> None:
+        raise PowerCut
+
+
+class FailingStore(ObjectStore):
+    """The power goes at the n-th file, the journal's being the first."""
+
+    writes_left = 0
+
+    def write(self, relative: str, data: bytes) -> None:
+        if self.writes_left == 0:
+            raise PowerCut
+        self.writes_left -= 1
+        super().write(relative, data)
+
+
+def attempt(stack: Stack, crash: str, *, batch_size: int) -> bool:
+    """One run that ends where `crash` says, or well."""
+    warehouse_kind = FailingWarehouse if crash in ("before postgresql", "after postgresql") else PostgresWarehouse
+    store: ObjectStore = stack.store
+    if crash.startswith("write "):
+        store = FailingStore(stack.settings.object_store_uri)
+        store.writes_left = int(crash.split()[1])
+    with (
+        warehouse_kind(stack.postgres_url) as warehouse,
+        logs.event_entries(stack.settings) as entries,
+        logs.dead_letters(stack.settings) as dead,
+    ):
+        if isinstance(warehouse, FailingWarehouse):
+            warehouse.after = crash == "after postgresql"
+        log = FailingLog(entries) if crash == "before commit" else EventLog(entries)
+        intake = Intake(log, dead, warehouse, store, "ingest_events")
+        try:
+            for _ in ingest(intake, log.lag(group="ingest_events"), batch_size=batch_size):
+                pass
+        except PowerCut:
+            return False
+    return True
+
+
+STEPS = ["write 0", "write 1", "write 3", "before postgresql", "after postgresql", "before commit"]
+
+
+@pytest.mark.parametrize("next_batch", [25, 60, 1000])
+@pytest.mark.parametrize("crash", STEPS)
+def test_a_crash_at_any_step_loses_and_doubles_nothing(stack: Stack, crash: str, next_batch: int) -> None:
+    first, late, more = many(60, seed=1), rows.events(["a"] * 3, ["late"] * 3), many(30, seed=2)
+    stack.append(pa.concat_tables([late.slice(0, 1), first, late.slice(1)]))
+    assert not attempt(stack, crash, batch_size=20)
+    stack.append(more)
+    if next_batch == 60:
+        stack.know(["late"])  # what was to be set aside is welcome now, also the very first event
+
+    assert attempt(stack, "", batch_size=next_batch)
+
+    welcome = late if next_batch == 60 and crash not in ("after postgresql", "before commit") else late.slice(0, 0)
+    stored = stack.in_postgres()
+    assert stack.in_parquet() == stored
+    assert once(pa.concat_tables([first, more])) <= stored
+    assert set(stored.values()) == {1}
+    assert once(welcome) <= stored
+    aside = {letter.value for letter in stack.dead()}
+    not_aside = (i for i, value in zip(once(late), encode_events(late), strict=True) if value not in aside)
+    assert set(not_aside) <= set(stored)
+    with logs.event_log(stack.settings) as log:
+        assert set(log.lag(group="ingest_events").values()) == {0}
+
+
+@pytest.mark.parametrize(
+    ("kills", "by_tasks"),
+    [(2, False), pytest.param(50, False, marks=pytest.mark.slow), pytest.param(5, True, marks=pytest.mark.slow)],
+)
+def test_killed_at_random_moments_it_still_loses_and_doubles_nothing(
+    stack: Stack, kills: int, by_tasks: bool, request: pytest.FixtureRequest
+) -> None:
+    if by_tasks:  # one for each partition, where there is more than a batch; the cluster outlives the job
+        cluster: str = request.getfixturevalue("ray_cluster")
+        stack.settings = stack.settings.model_copy(update={"ray_address": cluster})
+    produced, rng, killed = [], random.Random(7), 0
+    for kill in range(kills):
+        produced.append(many(400, seed=kill))
+        stack.append(produced[-1])
+        process = subprocess.Popen(
+            [*JOB, "--set", f"batch_size={30 if by_tasks or stack.settings.redis_url else 1000}"],
+            env=child_environment(stack.settings),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            wait_until(lambda: bool(stack.store.files(JOURNAL)) or process.poll() is not None)  # noqa: B023  # called at once
+            time.sleep(rng.random() * 0.3)  # the moment is the point
+        finally:
+            process.kill()
+            killed += process.wait(timeout=20) != 0
+
+    run(Spec(), stack.settings)
+
+    assert killed >= kills / 2
+    assert stack.in_parquet() == stack.in_postgres() == once(pa.concat_tables(produced))
+
+
+def wait_until(condition: Callable[[], bool], *, timeout_s: float = 90) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "this took too long"
+        time.sleep(0.01)
