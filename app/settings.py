@@ -52,6 +52,10 @@ class Settings(BaseSettings):
     ray_address: str | None = Field(default=None, description="host:port of the Ray head's GCS")
     object_store: str | None = Field(default=None, description="URI that pyarrow.fs opens; default: VAR/objects")
 
+    spool_dir: Path | None = Field(
+        default=None, description="where events wait while the log is away; default: VAR/spool"
+    )
+    spool_max_mb: int = Field(default=1024, ge=1, description="MiB of events that may wait there")
     kafka_servers: str | None = Field(
         default=None, description="host:port,…: events go through Kafka; without it, through Redis"
     )
@@ -85,6 +89,10 @@ class Settings(BaseSettings):
     @property
     def object_store_uri(self) -> str:
         return self.object_store or (self.var_dir.resolve() / "objects").as_uri()
+
+    @property
+    def spool_path(self) -> Path:
+        return (self.spool_dir or self.var_dir / "spool") / "events.db"
 
     @property
     def jwks_path(self) -> Path:

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 STREAM, DEAD_STREAM = "learnrec:events", "learnrec:events:dead"
 
 
-def event_entries(settings: Settings) -> "KafkaLog | RedisLog":
+def event_entries(settings: Settings, *, timeout_s: float = 10.0) -> "KafkaLog | RedisLog":
     """Close it by its context. Raises InvalidInput where there is no address."""
     if settings.kafka_servers:
-        return _kafka_log(settings, settings.kafka_topic)
-    return RedisLog(settings.need("redis_url"), STREAM, retention=RETENTION)
+        return _kafka_log(settings, settings.kafka_topic, timeout_s=timeout_s)
+    return RedisLog(settings.need("redis_url"), STREAM, retention=RETENTION, timeout_s=timeout_s)
 
 
 def dead_entries(settings: Settings) -> "KafkaLog | RedisLog":
@@ -34,11 +34,11 @@ def dead_topic(settings: Settings) -> str:
     return f"{settings.kafka_topic}-dead"
 
 
-def _kafka_log(settings: Settings, topic: str) -> "KafkaLog":
+def _kafka_log(settings: Settings, topic: str, *, timeout_s: float = 10.0) -> "KafkaLog":
     from app.adapters.kafka_client import KafkaAccess
     from app.adapters.kafka_log import KafkaLog  # half a second to import, for those who have Kafka
 
-    return KafkaLog(KafkaAccess.of(settings), topic)
+    return KafkaLog(KafkaAccess.of(settings), topic, timeout_s=timeout_s)
 
 
 @contextmanager

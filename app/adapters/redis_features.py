@@ -1,10 +1,12 @@
-"""OnlineFeatures on Redis ≥ 6: recent events, cached embeddings and popularity. Every key expires.
+"""OnlineFeatures and LiveFeatures on Redis ≥ 6. Every key expires.
 
 | key | kind | kept |
 |---|---|---|
 | `user:{id}:recent_items` | sorted set of `content|type|event` by Unix time, WINDOW newest | 1 h after the last event |
 | `user:{id}:embedding:{release}` | float32 bytes | 24 h |
-| `item:{id}:popularity` | decimal text | 6 h |
+| `item:{id}:popularity` | decimal text, as the last features had it | 6 h |
+| `item:{id}:learners` | HyperLogLog of the learners who met it lately: counting them again changes nothing | 6 h |
+| `learnrec:features` | `building`, `settled` | 1 min, 24 h |
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +26,8 @@ from app.errors import DeadlineExceeded, Unavailable
 from app.ports.online_features import OnlineLearners
 
 RECENT_TTL_S, EMBEDDING_TTL_S, POPULARITY_TTL_S = 3_600, 24 * 3_600, 6 * 3_600
+BUILDING_TTL_S, SETTLED_TTL_S = 60, 24 * 3_600
+MARK, BUILDING, SETTLED = "learnrec:features", b"building", b"settled"
 MAX_CONNECTIONS = 16
 PUT_BATCH = 5_000
 
@@ -71,10 +75,12 @@ class RedisFeatures:
         if not events.num_rows:
             return
         members: dict[str, dict[str, float]] = {}
+        learners: dict[str, set[str]] = {}
         seconds = events["ts"].cast(pa.int64()).to_numpy() / 1e6
         names = (events[name].to_pylist() for name in ("user_id", "content_id", "event_type", "event_id"))
         for user_id, content_id, event_type, event_id, ts in zip(*names, seconds, strict=True):
             members.setdefault(user_id, {})[f"{content_id}|{event_type}|{event_id}"] = float(ts)
+            learners.setdefault(content_id, set()).add(user_id)
         with _translated():
             async with self._redis.pipeline(transaction=False) as pipe:
                 for user_id, scored in members.items():
@@ -82,7 +88,33 @@ class RedisFeatures:
                     pipe.zadd(key, scored)
                     pipe.zremrangebyrank(key, 0, -WINDOW - 1)
                     pipe.expire(key, RECENT_TTL_S)
+                for content_id, user_ids in learners.items():
+                    key = _learners_key(content_id)
+                    pipe.pfadd(key, *user_ids)
+                    pipe.expire(key, POPULARITY_TTL_S)
                 await pipe.execute()
+
+    async def begin(self) -> bool:
+        with _translated():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                pipe.set(MARK, BUILDING, nx=True, ex=BUILDING_TTL_S)
+                pipe.get(MARK)
+                is_new, state = await pipe.execute()
+            if state == SETTLED:
+                await self._redis.expire(MARK, SETTLED_TTL_S)
+        return bool(is_new)
+
+    async def settle(self) -> None:
+        with _translated():
+            await self._redis.set(MARK, SETTLED, ex=SETTLED_TTL_S)
+
+    async def learners_lately(self, content_ids: Sequence[str]) -> NDArray[np.int64]:
+        """Of each content, about how many learners met it in the last hours. `[n]`."""
+        with _translated():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for content_id in content_ids:
+                    pipe.pfcount(_learners_key(content_id))
+                return np.array(await pipe.execute(), np.int64)
 
     async def cache_embeddings(self, user_ids: Sequence[str], embeddings: NDArray[np.float32], *, release: str) -> None:
         rows = np.ascontiguousarray(embeddings, np.float32)
@@ -108,6 +140,10 @@ class RedisFeatures:
 
 def _recent_key(user_id: str) -> str:
     return f"user:{user_id}:recent_items"
+
+
+def _learners_key(content_id: str) -> str:
+    return f"item:{content_id}:learners"
 
 
 def _embedding_key(user_id: str, release: str) -> str:

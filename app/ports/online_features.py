@@ -24,16 +24,28 @@ class OnlineFeatures(Protocol):
 
     async def learners(self, user_ids: Sequence[str], *, release: str, dim: int) -> OnlineLearners: ...
 
-    async def record(self, events: pa.Table) -> None:
-        """Remember events of EVENT_SCHEMA as recent (one hour)."""
-        ...
-
     async def cache_embeddings(self, user_ids: Sequence[str], embeddings: NDArray[np.float32], *, release: str) -> None:
         """Keep `[B, dim]` for 24 hours."""
+        ...
+
+    async def ping(self) -> None: ...
+
+
+class LiveFeatures(Protocol):
+    """What events write as they come. Asynchronous; all raise Unavailable."""
+
+    async def record(self, events: pa.Table) -> None:
+        """Remember events of EVENT_SCHEMA: recent ones of their learners, learners of their contents. Again is once."""
+        ...
+
+    async def begin(self) -> bool:
+        """Whether nothing is known to be kept here, as after a flush; of many who ask, one is told so in a minute."""
+        ...
+
+    async def settle(self) -> None:
+        """All that was to be kept is."""
         ...
 
     async def put_popularity(self, popularity: Mapping[str, float]) -> None:
         """Scores by content id, kept for 6 hours."""
         ...
-
-    async def ping(self) -> None: ...

@@ -12,7 +12,35 @@ SHIFTS = (-0.5, -0.2, -0.1, -0.05, -0.02, -0.01, 0.0, 0.01, 0.02, 0.05, 0.1, 0.2
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 
 
+class EventMetrics:
+    """What becomes of the events that are sent in."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        own = registry
+        self._events = Counter("learnrec_events", "Events accepted", ["event_type"], registry=own)
+        self._spooled = Counter("learnrec_events_spooled", "Events that the log did not take at once", registry=own)
+        self._waiting = Gauge("learnrec_spool_entries", "Events on the disk that wait for the log", registry=own)
+        self._to_features = Histogram(
+            "learnrec_event_to_feature_seconds", "From arrival to the online features", buckets=SECONDS, registry=own
+        )
+
+    def accepted(self, event_types: Sequence[str]) -> None:
+        for event_type in event_types:
+            self._events.labels(event_type).inc()
+
+    def spooled(self, number: int) -> None:
+        self._spooled.inc(number)
+
+    def waiting(self, number: int) -> None:
+        self._waiting.set(number)
+
+    def in_features(self, seconds: float) -> None:
+        self._to_features.observe(seconds)
+
+
 class Metrics:
+    """Of recommending; `events` are those of the events."""
+
     def __init__(self) -> None:
         self.registry = own = CollectorRegistry()
         self._requests = Counter("learnrec_requests", "Requests answered", ["method", "route", "status"], registry=own)
@@ -28,7 +56,7 @@ class Metrics:
             "learnrec_degraded", "Slates that miss something, by what and why", ["stage", "cause"], registry=own
         )
         self._refused = Counter("learnrec_refused", "Requests refused for want of capacity", registry=own)
-        self._events = Counter("learnrec_events", "Events accepted", ["event_type"], registry=own)
+        self.events = EventMetrics(own)
         self._release = Gauge("learnrec_release_info", "The release that is served", ["release"], registry=own)
         self._trial = Gauge("learnrec_trial_info", "The release on trial", ["release"], registry=own)
         self._withdrawn = Counter(
@@ -64,10 +92,6 @@ class Metrics:
 
     def refused(self) -> None:
         self._refused.inc()
-
-    def accepted(self, event_types: Sequence[str]) -> None:
-        for event_type in event_types:
-            self._events.labels(event_type).inc()
 
     def serving(self, release_id: str | None) -> None:
         self._release.clear()

@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 import pyarrow as pa
 
 from app.adapters import logs
-from app.adapters.event_log import EventLog
 from app.adapters.postgres.directory import PostgresLearnerDirectory
 from app.adapters.postgres.popular import PostgresPopularContents
 from app.adapters.redis_features import RedisFeatures
+from app.adapters.spool import Spool
 from app.domain.releases import Trial
 from app.domain.slates import Slate
 from app.errors import Unavailable
@@ -31,6 +31,7 @@ from app.serving.keeper import ReleaseKeeper
 from app.serving.live_stages import LiveStages, World
 from app.serving.metrics import Metrics
 from app.serving.monitor import Health, Monitor
+from app.serving.recorder import LOG_S, Recorder
 from app.serving.trials import Arm, Trials
 from app.settings import Settings
 
@@ -84,8 +85,9 @@ class Service:
         connections = min(arguments.max_in_flight + 1, MAX_CONNECTIONS)
         self._directory = PostgresLearnerDirectory(settings.need("postgres_url"), pool_size=connections)
         self._features = RedisFeatures(settings.need("redis_url"))
-        self._entries = logs.event_entries(settings)
-        self._log = EventLog(self._entries)
+        self._entries = logs.event_entries(settings, timeout_s=LOG_S)
+        spool = Spool(settings.spool_path, max_bytes=settings.spool_max_mb * 2**20)
+        self._recorder = Recorder(self._entries, self._features, spool, metrics=self.metrics.events)
         self._popular_contents = PostgresPopularContents(settings.need("postgres_url"))
         self._world = World(
             self._directory, self._features, embedder, retriever, ranker, settings.request_timeout_ms / 1000
@@ -97,7 +99,7 @@ class Service:
             pings={
                 "postgres": self._directory.ping,
                 "redis": self._features.ping,
-                "event_log": lambda: asyncio.to_thread(self._log.lag, group=LOG_GROUP),
+                "event_log": lambda: asyncio.to_thread(self._entries.lag, group=LOG_GROUP),
             },
             switch=self._serve,
             try_out=self._try_out,
@@ -117,16 +119,20 @@ class Service:
         self._asked_lately: deque[str] = deque(maxlen=REHEARSALS[-1])
         self._popular: tuple[float, pa.Table] | None = None
         self._watching: asyncio.Task[None] | None = None
+        self._tending: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         await self._directory.__aenter__()
         await asyncio.to_thread(self._keeper.start)
         await self._monitor.look()
         self._watching = asyncio.create_task(self._monitor.run())
+        self._tending = asyncio.create_task(self._recorder.tend())
 
     async def close(self) -> None:
-        if self._watching is not None:
-            self._watching.cancel()
+        for task in (self._watching, self._tending):
+            if task is not None:
+                task.cancel()
+        self._recorder.close()
         await asyncio.to_thread(self._keeper.close)
         await self._directory.__aexit__(None, None, None)
         await self._features.close()
@@ -139,7 +145,8 @@ class Service:
     @property
     def alive(self) -> bool:
         """Whether the threads and tasks behind the requests still run."""
-        return self._keeper.alive and self._watching is not None and not self._watching.done()
+        tasks = (self._watching, self._tending)
+        return self._keeper.alive and all(task is not None and not task.done() for task in tasks)
 
     async def recommend(self, user_id: str, limit: int, *, timeout_ms: int | None = None) -> Answer:
         """`user_id` is canonical; `timeout_ms` may lower the usual budget.
@@ -170,18 +177,11 @@ class Service:
         return f"{self._admission.num_under_way} requests are under way: more would be late"
 
     async def record(self, events: pa.Table) -> tuple[str, ...]:
-        """Log events of EVENT_SCHEMA, then let the next recommendation know them; returns what did not work.
+        """Accept events of EVENT_SCHEMA, and let the next recommendation know them; returns what did not work.
 
-        Raises Unavailable: the log does not take them.
+        Raises Unavailable: they can be kept nowhere.
         """
-        await asyncio.to_thread(self._log.append, events)
-        self.metrics.accepted(events["event_type"].to_pylist())
-        try:
-            await self._features.record(events)
-        except Unavailable as exc:
-            _LOG.warning("events are logged, but not among the recent ones: %s", exc)
-            return ("redis",)
-        return ()
+        return await self._recorder.record(events)
 
     def _company(self, question: Question) -> tuple[int, bool]:
         if question.budget_ms == self.settings.request_timeout_ms:

@@ -1,4 +1,4 @@
-"""The contract of OnlineFeatures, on a real Redis."""
+"""The contract of OnlineFeatures and LiveFeatures, on a real Redis."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -13,14 +13,13 @@ from app.adapters.redis_features import RedisFeatures
 from app.domain.events import EVENT_SCHEMA
 from app.domain.learners import WINDOW
 from app.errors import Unavailable
-from app.ports.online_features import OnlineFeatures
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 ADA, BEN, EVE = (str(uuid4()) for _ in range(3))
 
 
 @pytest.fixture
-async def features(clean_redis: str) -> AsyncIterator[OnlineFeatures]:
+async def features(clean_redis: str) -> AsyncIterator[RedisFeatures]:
     async with RedisFeatures(clean_redis) as made:
         yield made
 
@@ -43,7 +42,7 @@ def events(*rows: tuple[str, str, str, int]) -> pa.Table:
     )
 
 
-async def test_recent_events_come_back_newest_first_for_whom_was_asked(features: OnlineFeatures) -> None:
+async def test_recent_events_come_back_newest_first_for_whom_was_asked(features: RedisFeatures) -> None:
     await features.record(events((ADA, "a", "view", 50), (BEN, "b", "like", 10), (ADA, "c", "complete", 5)))
     found = await features.learners([BEN, EVE, ADA], release="r1", dim=4)
     assert found.contents == (["b"], [], ["c", "a"])
@@ -51,7 +50,7 @@ async def test_recent_events_come_back_newest_first_for_whom_was_asked(features:
     assert found.ts[2] == [int(NOW.timestamp()) - 5, int(NOW.timestamp()) - 50]
 
 
-async def test_an_event_that_is_sent_again_counts_once(features: OnlineFeatures) -> None:
+async def test_an_event_that_is_sent_again_counts_once(features: RedisFeatures) -> None:
     sent = events((ADA, "a", "view", 50), (ADA, "a", "view", 20))
     await features.record(sent)
     await features.record(sent)
@@ -59,13 +58,13 @@ async def test_an_event_that_is_sent_again_counts_once(features: OnlineFeatures)
     assert found.contents == (["a", "a"],)
 
 
-async def test_only_the_newest_window_is_kept(features: OnlineFeatures) -> None:
+async def test_only_the_newest_window_is_kept(features: RedisFeatures) -> None:
     await features.record(events(*((ADA, f"c{age}", "view", age) for age in range(WINDOW + 20))))
     found = await features.learners([ADA], release="r1", dim=4)
     assert found.contents[0] == [f"c{age}" for age in range(WINDOW)]
 
 
-async def test_embeddings_belong_to_a_release(features: OnlineFeatures) -> None:
+async def test_embeddings_belong_to_a_release(features: RedisFeatures) -> None:
     rows = np.array([[1, 2, 3, 4], [5, 6, 7, 8]], np.float32)
     await features.cache_embeddings([ADA, BEN], rows, release="r1")
     found = await features.learners([EVE, BEN, ADA], release="r1", dim=4)
@@ -75,32 +74,43 @@ async def test_embeddings_belong_to_a_release(features: OnlineFeatures) -> None:
     assert np.isnan((await features.learners([ADA], release="r1", dim=5)).embeddings).all()
 
 
-async def test_nobody_asked_for_is_an_empty_answer(features: OnlineFeatures) -> None:
+async def test_nobody_asked_for_is_an_empty_answer(features: RedisFeatures) -> None:
     found = await features.learners([], release="r1", dim=4)
     assert found.embeddings.shape == (0, 4)
 
 
-async def test_every_key_expires(features: OnlineFeatures, clean_redis: str) -> None:
+async def test_every_key_expires(features: RedisFeatures, clean_redis: str) -> None:
     await features.record(events((ADA, "a", "view", 1), (BEN, "a", "view", 1)))
     await features.cache_embeddings([ADA], np.ones((1, 4), np.float32), release="r1")
     await features.put_popularity({"a": 0.5, "b": 0.25})
+    await features.settle()
     with Redis.from_url(clean_redis, decode_responses=True) as client:
         keys = sorted(client.scan_iter())
-        expected = [f"user:{ADA}:embedding:r1", f"user:{ADA}:recent_items", f"user:{BEN}:recent_items"]
-        assert keys == sorted(["item:a:popularity", "item:b:popularity", *expected])
-        assert {key.split(":")[2]: client.ttl(key) > limit * 0.99 for key in keys for limit in _limits(key)} == {
-            "popularity": True,
-            "recent_items": True,
-            "embedding": True,
-        }
+        of_users = {f"user:{ADA}:embedding:r1": 24, f"user:{ADA}:recent_items": 1, f"user:{BEN}:recent_items": 1}
+        of_items = {"item:a:popularity": 6, "item:b:popularity": 6, "item:a:learners": 6}
+        hours = {**of_users, **of_items, "learnrec:features": 24}
+        assert keys == sorted(hours)
+        assert all(0.99 < client.ttl(key) / (3600 * hours[key]) <= 1 for key in keys)
         assert float(client.get("item:a:popularity") or 0) == 0.5
 
 
-def _limits(key: str) -> tuple[float, ...]:
-    return ({"popularity": 6 * 3600, "recent_items": 3600, "embedding": 24 * 3600}[key.split(":")[2]],)
+async def test_learners_of_a_content_count_once(features: RedisFeatures) -> None:
+    sent = events((ADA, "a", "view", 50), (ADA, "a", "complete", 20), (BEN, "a", "view", 10), (BEN, "b", "view", 5))
+    for _ in range(2):
+        await features.record(sent)
+    assert (await features.learners_lately(["b", "a", "c"])).tolist() == [1, 2, 0]
 
 
-async def test_a_good_store_answers_a_ping(features: OnlineFeatures) -> None:
+async def test_of_many_one_is_told_that_nothing_is_kept_until_all_is(features: RedisFeatures, clean_redis: str) -> None:
+    assert [await features.begin() for _ in range(3)] == [True, False, False]
+    await features.settle()
+    assert not await features.begin()
+    with Redis.from_url(clean_redis) as client:
+        client.flushall()
+    assert await features.begin()
+
+
+async def test_a_good_store_answers_a_ping(features: RedisFeatures) -> None:
     await features.ping()
 
 
