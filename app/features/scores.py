@@ -18,6 +18,10 @@ MAX_DENSE = 4_000_000
 Keys = NDArray[np.int64]
 
 
+CELLS_A_KEY = 32
+"""Looking through so many cells costs what sorting a key does."""
+
+
 class KeySet:
     """Keys that can be asked for."""
 
@@ -110,7 +114,7 @@ def neighbour_scores(
 
 def _sums(key: Keys, values: Sequence[NDArray[np.float32]], space: int) -> list[tuple[Keys, NDArray[np.float32]]]:
     """Keys, increasing, and the sum of the values under each, for each of `values`; sums of 0 are left out."""
-    if space <= MAX_DENSE:
+    if space <= min(MAX_DENSE, CELLS_A_KEY * len(key)):
         found = [np.bincount(key, value, space) for value in values]
         unique = None
     else:

@@ -35,8 +35,14 @@ class ContentEncoder(tf.keras.layers.Layer):
         """`rows` of any shape, catalogue index + 1."""
         return tf.gather(self.table, rows)
 
-    def pooled(self, rows: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
-        """`[B, dim]`: the vectors of `rows` `[B, H]` added by `weight` `[B, H]`, a sparse product of the table."""
+    def pooled(self, rows: tf.Tensor, weight: tf.Tensor, *, training: bool) -> tf.Tensor:
+        """`[B, dim]`: the vectors of `rows` `[B, H]` added by `weight` `[B, H]`.
+
+        In training a sparse product of the table, whose gradient makes no vector of a cell. To answer, the vectors
+        themselves: a table that is gathered from elsewhere is copied whole wherever it is read as a matrix.
+        """
+        if not training:
+            return tf.einsum("bh,bhd->bd", weight, tf.gather(self.table, rows))
         cell = tf.where(weight > 0)
         index = tf.stack([cell[:, 0], tf.cast(tf.gather_nd(rows, cell), tf.int64)], axis=1)
         shape = tf.cast([tf.shape(rows)[0], tf.shape(self.table)[0]], tf.int64)
@@ -67,7 +73,7 @@ class UserTower(tf.keras.Model):
         age = tf.math.log1p(inputs["history_age_s"] / DAY_S)
         logits = self._place + self._decay[0] * age + self._decay[1] * inputs["history_strength"]
         weight = tf.nn.softmax(tf.where(there > 0, logits, -1e9), axis=1) * there
-        pooled = self._contents.pooled(rows, weight)
+        pooled = self._contents.pooled(rows, weight, training=training)
         user = inputs["user_index"]
         if training:
             kept = tf.random.uniform(tf.shape(user)) >= self._user_id_dropout
