@@ -67,6 +67,7 @@ def test_a_cluster_that_is_gone_is_said_to_be_so_at_once() -> None:
         reach("127.0.0.1:9")
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_no_process_of_a_local_cluster(made: JobWorld, tmp_path: Path) -> None:
     log = tmp_path / "job.log"
     run_job("ingest_events", made.settings)

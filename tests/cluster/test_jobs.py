@@ -245,10 +245,11 @@ def test_ranker_and_index_of_different_towers_make_no_release(
         publish_release.run(publish_release.Spec(ranker="nothing"), made.settings)
 
 
+@pytest.mark.slow
 def test_xgboost_ray_fits_the_same_ranker(made: JobWorld, towers: str, store: ObjectStore) -> None:
     one = RANKERS.find(store, "latest")
-    spec = spec_of(made, "train_ranking", 'backend="xgboost-ray"', f'towers="{towers}"')
-    other = train_ranking.run(spec, made.settings)
+    spec = ('backend="xgboost-ray"', f'towers="{towers}"')
+    other = train_ranking.run(spec_of(made, "train_ranking", *spec), made.settings)
     assert (other.output != one.run, other.metrics["num_rows"]) == (True, one.metrics["num_rows"])
     assert other.metrics["ndcg@10"] == pytest.approx(one.metrics["ndcg@10"], abs=0.02)
 
@@ -292,8 +293,7 @@ def test_what_falls_short_of_the_live_release_is_not_promoted_unless_forced(
 def test_a_collection_that_milvus_lost_is_built_again(made: JobWorld, towers: str) -> None:
     spec, milvus = build_index.Spec(towers=towers, force=True), MilvusStore(made.settings.need("milvus_uri"))
     collection = f"learnrec_{build_index.run(spec, made.settings).output}"
-    again = build_index.Spec(towers=towers)
-    assert build_index.run(again, made.settings).reused
+    assert build_index.run(again := build_index.Spec(towers=towers), made.settings).reused
     milvus.drop(collection)
     assert not build_index.run(again, made.settings).reused
     assert f"learnrec_{build_index.run(again, made.settings).output}" in milvus.collections()

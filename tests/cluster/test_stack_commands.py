@@ -68,6 +68,7 @@ def test_down_clears_what_a_killed_up_left(stack: Stack) -> None:
     assert not stack.processes()
 
 
+@pytest.mark.slow
 def test_status_and_doctor_exit_with_1_only_while_something_is_wrong(quick_stack: Stack) -> None:
     assert quick_stack.learnrec("status").wait() == 1
     assert quick_stack.learnrec("up", "--no-serve").wait() == 0
