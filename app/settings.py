@@ -34,6 +34,8 @@ PROCESS_ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # sweeps keep their trials themselves
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # jobs say where their run is
+    "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",  # else uploads come in chunks that only AWS itself takes
+    "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
     "GIT_PYTHON_REFRESH": "quiet",
     "OMP_WAIT_POLICY": "PASSIVE",  # spinning threads starve each other where processes outnumber cores
 }

@@ -4,7 +4,8 @@
 `learning-events/journal/{group}.json`                                       what is being written right now
 
 Files are named after the log position of the first event in them that was new, so a batch that is written again
-replaces its files. Should the second attempt cut the batch elsewhere, the journal still knows the first one's files.
+replaces its files. Should the second attempt cut the batch elsewhere, the journal still knows the first one's files,
+and they are left without rows.
 """
 
 from collections.abc import Sequence
@@ -17,7 +18,8 @@ import pyarrow as pa
 
 from app.adapters.event_codec import decode_events, encode_events
 from app.adapters.object_store import ObjectStore
-from app.adapters.parquet import delete_files
+from app.adapters.parquet import write_tables
+from app.domain.events import EVENT_SCHEMA
 from app.errors import NotFound
 from app.ports.metadata import Warehouse
 
@@ -54,21 +56,23 @@ class Journal:
         self.store.write_json(self._name, {"version": 1, "witness": event.decode(), "files": list(files)})
 
     def end(self) -> None:
-        delete_files(self.store, [self._name])
+        """Nothing is deleted: where a folder loses its last file, not every store keeps it a folder."""
+        self.store.write_json(self._name, {"version": 1, "witness": None, "files": []})
 
     def recover(self, warehouse: Warehouse) -> int:
-        """Remove the files of a batch that ended before the warehouse had it; returns their number."""
+        """Empty the files of a batch that ended before the warehouse had it; returns their number."""
         try:
             entry = self.store.read_json(self._name)
         except NotFound:
             return 0
+        if entry["witness"] is None:
+            return 0
         witness = decode_events([entry["witness"].encode()], now=datetime.now(UTC)).events
         found = warehouse.new_events(witness)
-        stored = not len(found.known) and not len(found.unknown_content)
-        if not stored:
-            delete_files(self.store, entry["files"])
+        left = [] if not len(found.known) and not len(found.unknown_content) else entry["files"]
+        write_tables(self.store, {name: EVENT_SCHEMA.empty_table() for name in left if self.store.exists(name)})
         self.end()
-        return 0 if stored else len(entry["files"])
+        return len(left)
 
     @property
     def _name(self) -> str:

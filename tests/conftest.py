@@ -22,6 +22,7 @@ from cluster.stack.engines.mlflow import MlflowEngine  # noqa: E402
 from cluster.stack.engines.postgres import PostgresEngine  # noqa: E402
 from cluster.stack.engines.ray import RayEngine  # noqa: E402
 from cluster.stack.engines.redis import RedisEngine  # noqa: E402
+from cluster.stack.engines.s3 import ACCESS_KEY, SECRET_KEY, S3Engine  # noqa: E402
 from cluster.stack.ports import free_ports  # noqa: E402
 from tests.engines import running  # noqa: E402
 
@@ -55,6 +56,23 @@ def kafka_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         pytest.skip(f"a Kafka broker needs {' and '.join(missing)}, which this machine lacks")
     with running(KafkaEngine, tmp_path_factory.mktemp("kafka")) as engine:
         yield engine.address
+
+
+@pytest.fixture(scope="session")
+def s3_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real S3 endpoint; its credentials are in the environment."""
+    folder = tmp_path_factory.mktemp("s3")
+    with pytest.MonkeyPatch.context() as patch, running(S3Engine, folder) as engine:
+        patch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+        patch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
+        yield engine.address
+
+
+@pytest.fixture
+def s3_store(s3_uri: str, tmp_path: Path) -> str:
+    """The URI of a folder of its own there."""
+    bucket, _, options = s3_uri.partition("?")
+    return f"{bucket}/{tmp_path.name}?{options}"
 
 
 @pytest.fixture(scope="session")

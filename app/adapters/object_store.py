@@ -1,6 +1,7 @@
 """Files and folders in the object store, a local folder or S3, through pyarrow.fs."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,21 +13,30 @@ import pyarrow.fs as fs
 
 from app.errors import NotFound, Unavailable
 
+_BLOCK = 8 * 2**20
+
 
 class ObjectStore:
-    """Paths are relative to the store's URI. All raise Unavailable; reading raises NotFound for what is not there."""
+    """Paths are relative to the store's URI. All raise Unavailable; reading raises NotFound for what is not there.
+
+    A folder's is `file:///path`, a bucket's `s3://bucket/prefix?endpoint_override=host:port&scheme=http&region=…`,
+    paths instead of virtual hosts being the rule. Credentials come from where AWS's own clients find them, never from
+    the URI, which is shown: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or the machine's role.
+    """
 
     def __init__(self, uri: str) -> None:
-        self.uri_root = uri.rstrip("/")
-        with _translated(uri):
-            self.filesystem, self._root = fs.FileSystem.from_uri(uri)
+        self.uri_root = uri
+        self._shown = uri.partition("?")[0].rstrip("/")
+        with _translated(self._shown):
+            self.filesystem, root = fs.FileSystem.from_uri(uri)
+        self._root = root.rstrip("/")
 
     def path(self, relative: str) -> str:
         """The path that `filesystem` takes."""
         return f"{self._root}/{relative}"
 
     def uri(self, relative: str) -> str:
-        return f"{self.uri_root}/{relative}"
+        return f"{self._shown}/{relative}"
 
     def exists(self, relative: str) -> bool:
         with _translated(relative):
@@ -67,13 +77,22 @@ class ObjectStore:
 
     def upload(self, folder: Path, relative: str) -> None:
         """Copy a local folder to `relative`."""
-        self._copy(folder, fs.LocalFileSystem(), to=self.path(relative), target=self.filesystem)
+        local = fs.LocalFileSystem()
+        with _translated(relative):
+            for path in folder.rglob("*"):
+                if path.is_file():
+                    target = self.path(f"{relative}/{path.relative_to(folder).as_posix()}")
+                    _copy(str(path), local, to=target, target=self.filesystem)
 
     def download(self, relative: str, folder: Path) -> None:
         """Copy the folder `relative` to a local one."""
-        if not self.exists(relative):
+        names = self.files(relative)
+        if not names:
             raise NotFound(f"the object store has no {self.uri(relative)}")
-        self._copy(self.path(relative), self.filesystem, to=str(folder), target=fs.LocalFileSystem())
+        with _translated(relative):
+            for name in names:
+                path = self.path(f"{relative}/{name}")
+                _copy(path, self.filesystem, to=str(folder / name), target=fs.LocalFileSystem())
 
     def remove(self, folder: str) -> None:
         """Remove a folder with all that is in it; nothing happens where there is none."""
@@ -81,10 +100,13 @@ class ObjectStore:
             with _translated(folder):
                 self.filesystem.delete_dir(self.path(folder))
 
-    def _copy(self, folder: Path | str, source: fs.FileSystem, *, to: str, target: fs.FileSystem) -> None:
-        with _translated(str(folder)):
-            target.create_dir(to)
-            fs.copy_files(str(folder), to, source_filesystem=source, destination_filesystem=target)
+
+def _copy(path: str, source: fs.FileSystem, *, to: str, target: fs.FileSystem) -> None:
+    """One file; pyarrow's own copy of folders makes empty objects for them, which not every store takes."""
+    if isinstance(target, fs.LocalFileSystem):
+        Path(to).parent.mkdir(parents=True, exist_ok=True)
+    with source.open_input_stream(path) as read, target.open_output_stream(to) as write:
+        shutil.copyfileobj(read, write, _BLOCK)
 
 
 @contextmanager

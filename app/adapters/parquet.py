@@ -1,13 +1,12 @@
 """Parquet in the object store: many small tables at a time."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from app.adapters.object_store import ObjectStore
-from app.errors import Unavailable
 
 _THREADS = 8
 
@@ -30,15 +29,3 @@ def read_tables(store: ObjectStore, names: Sequence[str]) -> pa.Table:
     """The rows of all these objects, in the order of `names`. Raises NotFound, Unavailable."""
     tables = [pq.ParquetFile(pa.BufferReader(store.read(name))).read() for name in names]
     return pa.concat_tables(tables)
-
-
-def delete_files(store: ObjectStore, names: Iterable[str]) -> None:
-    """Those that exist. Raises Unavailable."""
-    for name in names:
-        try:
-            if store.exists(name):
-                store.filesystem.delete_file(store.path(name))
-        except FileNotFoundError:
-            continue
-        except OSError as exc:
-            raise Unavailable("object store", f"{name}: {exc}") from exc

@@ -60,16 +60,21 @@ class Stack:
 
 
 def stack_with(kind: str, request: pytest.FixtureRequest, clean_postgres: str, tmp_path: Path) -> Stack:
-    """`kind`: redis or kafka."""
-    settings = Settings(
-        var_dir=tmp_path / "var", postgres_url=clean_postgres, object_store=(tmp_path / "o").as_uri(),
-        kafka_topic=f"ingest-{next(_TOPICS)}", kafka_partitions=3,
-    )  # fmt: skip
+    """`kind`: redis, with a folder for objects, or kafka, with S3."""
+    settings = Settings(var_dir=tmp_path / "var", postgres_url=clean_postgres)
     if kind == "kafka":
-        settings = settings.model_copy(update={"kafka_servers": request.getfixturevalue("kafka_servers")})
+        of_kafka = {"kafka_topic": f"ingest-{next(_TOPICS)}", "kafka_partitions": 3}
+        addresses = {
+            "kafka_servers": request.getfixturevalue("kafka_servers"),
+            "object_store": request.getfixturevalue("s3_store"),
+        }
+        settings = settings.model_copy(update={**of_kafka, **addresses})
         ensure_topics(settings)
     else:
-        settings = settings.model_copy(update={"redis_url": request.getfixturevalue("clean_redis")})
+        folder = (tmp_path / "objects").as_uri()
+        settings = settings.model_copy(
+            update={"redis_url": request.getfixturevalue("clean_redis"), "object_store": folder}
+        )
     stack = Stack(settings, clean_postgres)
     stack.know(CONTENTS)
     return stack

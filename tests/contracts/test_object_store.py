@@ -6,14 +6,15 @@ import pyarrow as pa
 import pytest
 
 from app.adapters.object_store import ObjectStore
-from app.adapters.parquet import delete_files, read_tables, write_tables
+from app.adapters.parquet import read_tables, write_tables
 from app.errors import NotFound, Unavailable
 from tests import rows
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> ObjectStore:
-    return ObjectStore((tmp_path / "objects").as_uri())
+@pytest.fixture(params=["folder", "s3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
+    on_s3 = request.param == "s3"
+    return ObjectStore(request.getfixturevalue("s3_store") if on_s3 else (tmp_path / "objects").as_uri())
 
 
 def test_what_is_written_is_read_and_replaced(store: ObjectStore) -> None:
@@ -37,14 +38,6 @@ def test_tables_are_written_together_and_read_in_order(store: ObjectStore) -> No
     write_tables(store, tables)
 
     assert read_tables(store, list(tables)).equals(pa.concat_tables(tables.values()))
-
-
-def test_files_are_deleted_where_they_are(store: ObjectStore) -> None:
-    store.write("bucket/a", b"")
-
-    delete_files(store, ["bucket/a", "bucket/b"])
-
-    assert store.files("bucket") == {}
 
 
 def test_a_write_that_cannot_happen_is_unavailable(tmp_path: Path) -> None:
