@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from app.adapters.event_codec import decode_events, encode_events
 from app.adapters.object_store import ObjectStore
-from app.adapters.parquet import write_tables
+from app.adapters.parquet import read_tables, write_tables
 from app.domain.events import EVENT_SCHEMA
 from app.errors import NotFound
 from app.ports.metadata import Warehouse
@@ -32,11 +32,25 @@ def files_by_day(events: pa.Table, position: str) -> dict[str, pa.Table]:
     ordered = events.sort_by("ts")
     days = ordered.column("ts").to_numpy().astype("datetime64[D]")
     starts = np.flatnonzero(np.r_[True, days[1:] != days[:-1]]) if len(days) else np.array([], np.int64)
-    ends = np.r_[starts[1:], len(days)]
+    ends = np.r_[starts[1:], len(days)][: len(starts)]
     return {
         f"{EVENTS}/{day_folder(days[start].item())}/part-{_file(position)}.parquet": ordered.slice(start, end - start)
         for start, end in zip(starts.tolist(), ends.tolist(), strict=True)
     }
+
+
+def complete_parquet(store: ObjectStore, events: pa.Table) -> int:
+    """Write those of `events`, each there once, that the files of their days lack; returns their number."""
+    files: dict[str, pa.Table] = {}
+    for name, of_day in files_by_day(events, "added").items():
+        folder = name.rpartition("/")[0]
+        there = [f"{folder}/{each}" for each in store.files(folder)]
+        ids = set(read_tables(store, there)["event_id"].to_pylist() if there else ())
+        missing = of_day.filter(pa.array([event_id not in ids for event_id in of_day["event_id"].to_pylist()]))
+        if len(missing):
+            files[f"{folder}/part-added-{missing['event_id'][0].as_py()}.parquet"] = missing
+    write_tables(store, files)
+    return sum(len(table) for table in files.values())
 
 
 def day_folder(day: datetime) -> str:

@@ -18,6 +18,8 @@ JOBS = {
     "publish_release": "jobs.publish_release",
     "pipeline": "jobs.pipeline",
     "tune": "jobs.tune",
+    "replay_events": "jobs.replay_events",
+    "retention": "jobs.retention",
     "batch_recommend": "jobs.batch_recommend",
 }
 """Name to module, those of the pipeline first, in its order; modules are imported when they are asked for."""

@@ -177,7 +177,8 @@ def _add_operations(app: FastAPI, service: Service) -> None:
         state |= {name: "down" for name in DEPENDENCIES if name in seen.faults}
         for name, word in state.items():
             service.metrics.dependency(name, up=word != "down")
-        body = {"live": True, "ready": seen.stages_ready, "release": seen.release, "dependencies": state}
+        body = {"live": True, "ready": seen.stages_ready, "release": seen.release}
+        body |= {"trial": seen.trial, "dependencies": state}
         return Response(orjson.dumps(body), media_type=JSON)
 
     @app.get("/metrics", responses={200: {"content": {CONTENT_TYPE_LATEST: {}}}}, response_class=Response)

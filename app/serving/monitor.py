@@ -26,6 +26,7 @@ class Health:
     """What the monitor saw last."""
 
     release: str | None = None
+    trial: str | None = None  # the release on trial, once every stage holds it
     stages_ready: bool = False  # every replica of every stage holds that release
     faults: dict[str, str] = field(default_factory=dict)  # dependency -> why it does not answer
     unused: frozenset[str] = frozenset()  # dependencies that no stage asks, by its settings
@@ -34,7 +35,7 @@ class Health:
 class Monitor:
     """`switch` is awaited with a release when every stage holds it: when it returns, the release is served.
 
-    `try_out` is called in every round with the release that is on trial, as soon as every stage holds it, or None.
+    `try_out` is awaited in every round with the release that is on trial, as soon as every stage holds it, or None.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class Monitor:
         *,
         pings: Mapping[str, Ping],
         switch: Callable[[Release], Awaitable[None]],
-        try_out: Callable[[Release | None, Trial | None], None],
+        try_out: Callable[[Release | None, Trial | None], Awaitable[None]],
     ) -> None:
         self._keeper, self._stages, self._pings = keeper, stages, pings
         self._switch, self._try_out = switch, try_out
@@ -69,7 +70,8 @@ class Monitor:
         wanted, held = self._keeper.production, [_held_by_all(statuses) for statuses in seen]
         if wanted is not None and wanted != self.health.release:
             await self._take_up(wanted, held=held)
-        self._try_out(*self._on_trial(held))
+        on_trial, trial = self._on_trial(held)
+        await self._try_out(on_trial, trial)
         self._ping_if_due()
         current = self.health.release
         faults = dict(self._pinged)
@@ -84,7 +86,7 @@ class Monitor:
             faults["mlflow"] = self._keeper.fault
         stages_ready = current is not None and not any(stage.name in faults for stage in self._stages)
         unused = frozenset[str]().union(*(status.unused for statuses in seen for status in statuses or ()))
-        self.health = Health(current, stages_ready, faults, unused)
+        self.health = Health(current, on_trial.release_id if on_trial else None, stages_ready, faults, unused)
 
     async def _take_up(self, wanted: str, *, held: list[frozenset[str]]) -> None:
         """The first release is served once it is here, with what is ready; a later one when all stages hold it."""

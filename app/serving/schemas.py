@@ -61,6 +61,7 @@ class HealthReport(Closed):
     live: bool
     ready: bool = Field(description="a release is served and every stage holds it")
     release: str | None
+    trial: str | None = Field(description="the release on trial, once every stage holds it")
     dependencies: dict[str, str] = Field(description="ok, down or unused (by choice), as seen a few seconds ago")
 
 

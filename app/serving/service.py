@@ -203,8 +203,14 @@ class Service:
                 deadline = time.monotonic() + REHEARSAL_S
                 await self._by(arm, RequestBatch(some, (DEFAULT_ITEMS,) * len(some), deadline))
 
-    def _try_out(self, release: Release | None, trial: Trial | None) -> None:
-        self._trials.take_up(self._arm(release) if release else None, trial)
+    async def _try_out(self, release: Release | None, trial: Trial | None) -> None:
+        arm = self._arm(release) if release else None
+        if arm and trial and self._trials.is_new(trial):
+            try:
+                await self._rehearse(arm)
+            except Exception:  # noqa: BLE001  # on trial it is withdrawn for that
+                _LOG.exception("release %s fails before its trial", arm.release.release_id)
+        self._trials.take_up(arm, trial)
 
     async def _end_trial(self, trial: Trial) -> None:
         await asyncio.to_thread(self._keeper.end_trial, trial)

@@ -50,6 +50,9 @@ class Trials:
         self._withdrawn: Trial | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
+    def is_new(self, trial: Trial) -> bool:
+        return trial != self._withdrawn and (self._running is None or trial != self._running.trial)
+
     def take_up(self, arm: Arm | None, trial: Trial | None) -> None:
         """What is ready for a trial; called again and again, changed or not."""
         if trial is None:

@@ -1,6 +1,7 @@
 """`learnrec events`: the log of events, and what could not be taken in from it."""
 
 from collections import Counter
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -46,6 +47,23 @@ def status() -> None:
     for partition, lag in lags.items():
         typer.echo(f"partition {partition}: {lag:,} to be taken in")
     typer.echo(f"set aside: {num_dead:,}" + (" (`learnrec events dead list`)" if num_dead else ""))
+
+
+@events_app.command()
+def replay(
+    since: Annotated[
+        datetime | None, typer.Option("--from", help="UTC; what arrived from then on. Default: all that there is.")
+    ] = None,
+    until: Annotated[datetime | None, typer.Option("--to", help="UTC; events before then. Default: all.")] = None,
+) -> None:
+    """Bring what Parquet, PostgreSQL and Redis lack back from the log; what they have stays as it is."""
+    from jobs.replay_events import Spec, run
+
+    spec = Spec(
+        since=since.replace(tzinfo=UTC) if since else "beginning", until=until.replace(tzinfo=UTC) if until else "end"
+    )
+    for name, count in run(spec, load_settings()).metrics.items():
+        typer.echo(f"{name.replace('_', ' '):<16} {count:,.0f}")
 
 
 @dead_app.command("list")

@@ -50,6 +50,8 @@ def test_a_canary_gets_its_share_of_learners_and_always_the_same(served: House) 
         seen = releases_of(served)
         assert seen == {one: SECOND if falls_in(canonical_id(one), SECOND, 0.3) else FIRST for one in seen}
         assert set(seen.values()) == {FIRST, SECOND}
+        assert served.health()["trial"] == SECOND
+    until(lambda: served.health()["trial"] is None, seconds=10)
     assert set(releases_of(served).values()) == {FIRST}
 
 

@@ -15,7 +15,7 @@ def ensure_months(connection: psycopg.Connection, months: Iterable[date]) -> Non
 
     A table that is made first and attached then does not block readers of `events`.
     """
-    wanted = {f"events_y{month:%Ym%m}": month for month in months}
+    wanted = {partition_of(month): month for month in months}
     with connection.transaction(), connection.cursor() as cursor:
         missing = wanted.keys() - _existing(cursor)
         if not missing:
@@ -30,6 +30,11 @@ def ensure_months(connection: psycopg.Connection, months: Iterable[date]) -> Non
                     table, sql.Literal(first), sql.Literal(_next_month(first))
                 )
             )
+
+
+def partition_of(month: date) -> str:
+    """The name of a month's table."""
+    return f"events_y{month:%Ym%m}"
 
 
 def _existing(cursor: psycopg.Cursor) -> set[str]:

@@ -67,6 +67,11 @@ FROM (
 ) AS new
 """
 
+_STORED = """
+SELECT array_agg(row ORDER BY row)
+FROM (SELECT min(staged.row) AS row FROM staged JOIN events USING (event_id, ts) GROUP BY event_id) AS first
+"""
+
 _READ: dict[str, tuple[LiteralString, pa.Schema]] = {
     "users": (
         "SELECT user_id, external_id, cohort_tag, created_at, opted_out_at IS NOT NULL FROM users ORDER BY user_id",
@@ -145,6 +150,15 @@ class PostgresWarehouse:
             found = cursor.execute(_NEW_EVENTS, binary=True).fetchone()
         known, unknown = (pa.array(rows or [], pa.int64()) for rows in found or ((), ()))
         return NewEvents(known=events.take(known), unknown_content=events.take(unknown))
+
+    def stored(self, events: pa.Table) -> pa.Table:
+        """The rows that are stored as they are, by event_id and ts, each once."""
+        rows = events.select(["event_id", "ts"])
+        numbered = rows.append_column("row", pa.array(np.arange(len(rows))))
+        with self._transaction() as cursor:
+            stage(cursor, _STAGED, {"event_id": "uuid", "ts": "timestamptz", "row": "bigint"}, rows=numbered)
+            found = cursor.execute(_STORED, binary=True).fetchone()
+        return events.take(pa.array((found and found[0]) or [], pa.int64()))
 
     def read(self, what: str) -> pa.Table:
         if what not in _READ:
