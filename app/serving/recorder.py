@@ -52,7 +52,7 @@ class Recorder:
     def __init__(self, entries: EntryLog, features: LiveFeatures, spool: Spool, *, metrics: EventMetrics) -> None:
         self._entries, self._log = entries, EventLog(entries)
         self._features, self._spool, self._metrics = features, spool, metrics
-        self._breaker = Breaker(COOL_DOWN_S)
+        self._breaker, self._features_breaker = Breaker(COOL_DOWN_S), Breaker(COOL_DOWN_S)
         self._together = Coalescer(self._record, TOGETHER)
         self._missed_since: datetime | None = None  # the features lack events that came from then on
         self._appenders = ThreadPoolExecutor(APPENDERS, "append")  # of its own: a log that hangs holds them
@@ -85,16 +85,27 @@ class Recorder:
         events = pa.concat_tables(each.events for each in sent)
         degraded = await self._keep(events)
         self._metrics.accepted(events["event_type"].to_pylist())
-        began = min(each.at for each in sent)
-        try:
-            await self._features.record(events)
+        if await self._remember(events):
             for each in sent:
                 self._metrics.in_features((datetime.now(UTC) - each.at).total_seconds())
-        except Unavailable as exc:
-            _LOG.warning("events are kept, but not among the recent ones yet: %s", exc)
+        else:
+            began = min(each.at for each in sent)
             self._missed_since = min(self._missed_since or began, began)
             degraded = (*degraded, "redis")
         return [degraded] * len(sent)
+
+    async def _remember(self, events: pa.Table) -> bool:
+        """Whether the features know of them now."""
+        if not self._features_breaker.allows(time.monotonic()):
+            return False
+        try:
+            await self._features.record(events)
+        except Unavailable as exc:
+            self._features_breaker.failed(time.monotonic())
+            _LOG.warning("events are kept, but not among the recent ones yet: %s", exc)
+            return False
+        self._features_breaker.succeeded()
+        return True
 
     async def _keep(self, events: pa.Table) -> tuple[str, ...]:
         """In the log, or in the spool. Raises Unavailable: in neither."""
