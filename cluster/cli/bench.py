@@ -9,12 +9,11 @@ from rich.console import Console
 from rich.table import Table
 
 from app.errors import InvalidInput
+from cluster.cli.tables import for_tables
 
 bench_app = typer.Typer(no_args_is_help=True, help="Time our ways against named rivals, on this machine.")
 
 SIZES = (1_000_000, 5_000_000)
-WIDTH = 140
-"""Of a table in a file or a pipe."""
 
 
 @bench_app.callback()
@@ -146,10 +145,7 @@ def _tell(what: str) -> None:
 
 def _report(result: dict[str, Any], table: Table, file: Path) -> None:
     file.write_text(json.dumps(result, indent=1))
-    console = Console()
-    if not console.is_terminal:
-        console.width = WIDTH
-    console.print(table)
+    for_tables().print(table)
     for name, ratio in result["ratios"].items():
         Console(highlight=False).print(f"{name}: {ratio:.2f}")
     Console(stderr=True, highlight=False).print(f"wrote {file}")

@@ -5,17 +5,14 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from app.settings import load_settings
+from cluster.cli.tables import for_tables
 
 events_app = typer.Typer(help="Look after the log of events.", no_args_is_help=True)
 dead_app = typer.Typer(help="What could not be taken in, with the reason.", no_args_is_help=True)
 events_app.add_typer(dead_app, name="dead")
-
-WIDTH = 140
-"""Of a table in a file or a pipe."""
 
 SHOWN = 100
 
@@ -81,12 +78,9 @@ def list_(
     table = Table("position", "reason", "entry", box=None, pad_edge=False)
     for letter in letters[:limit]:
         table.add_row(letter.position, letter.reason, letter.value.decode(errors="replace"))
-    console = Console()
-    if not console.is_terminal:
-        console.width = WIDTH
-    console.print(table)
+    for_tables().print(table)
     for reason, count in Counter(letter.reason for letter in letters).most_common():
-        console.print(f"{count:,} × {reason}", highlight=False)
+        typer.echo(f"{count:,} × {reason}")
 
 
 @dead_app.command()

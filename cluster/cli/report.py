@@ -8,11 +8,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from cluster.cli.tables import for_tables
+
 if TYPE_CHECKING:
     from jobs.report.report import Report
 
 WIDE = 124
-"""Characters that the whole table needs; where nothing is a terminal, it gets them."""
+"""Characters that the whole table needs."""
 
 STYLES = {"better": "green", "worse": "red"}
 
@@ -47,9 +49,8 @@ def report(
         made = make_report(asked, lambda what: advance(next(told, 0), what))
         advance(total_steps(asked), "writing the page")
         files = write(made, out or ranked.with_name(f"{ranked.stem}-report"))
-    terminal = Console()
-    width = terminal.width if terminal.is_terminal else WIDE
-    Console(width=width).print(table(made, width=width))
+    wide = for_tables()
+    wide.print(table(made, width=wide.width))
     tell(made)
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     _track(made, files, mlflow, console)
