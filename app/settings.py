@@ -58,6 +58,7 @@ class Settings(BaseSettings):
         default=None, description="where events wait while the log is away; default: VAR/spool"
     )
     spool_max_mb: int = Field(default=1024, ge=1, description="MiB of events that may wait there")
+    xapi_mapping: Path | None = Field(default=None, description="TOML that says what more xAPI statements become")
     kafka_servers: str | None = Field(
         default=None, description="host:port,…: events go through Kafka; without it, through Redis"
     )

@@ -18,6 +18,7 @@ PUBLIC = frozenset({("GET", "/health"), ("GET", "/metrics")})
 ACCESS: dict[tuple[str, str], frozenset[Role]] = {
     ("GET", "/recommend/{user_id}"): frozenset(Role),
     ("POST", "/events"): frozenset(Role),
+    ("POST", "/xapi/statements"): frozenset(Role),
     ("GET", "/openapi.json"): frozenset(Role),
 }
 

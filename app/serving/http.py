@@ -4,27 +4,24 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Annotated, Any
-from uuid import uuid4
 
 import orjson
-import pyarrow as pa
 from fastapi import FastAPI, Header, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from prometheus_client import CONTENT_TYPE_LATEST
-from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
-from app.domain.checks import event_faults
-from app.domain.events import EVENT_SCHEMA
 from app.domain.ids import MAX_ID_LENGTH, canonical_id
 from app.domain.slates import SlateItem
-from app.errors import InvalidInput, LearnrecError
+from app.errors import LearnrecError
 from app.serving.auth import TokenVerifier
+from app.serving.event_requests import events_table, parsed
 from app.serving.gate import Envelope, RateLimit, caller_of, guarded_route, require_own
-from app.serving.problems import Fault, Problem, ProblemDetails, documented, respond
-from app.serving.schemas import EVENTS, EventIn, EventsAccepted, HealthReport, Recommendation, event_columns
+from app.serving.problems import ProblemDetails, documented, respond
+from app.serving.schemas import EVENTS, EventIn, EventsAccepted, HealthReport, Recommendation
 from app.serving.service import DEFAULT_ITEMS, MAX_ITEMS, Answer, Service
+from app.serving.xapi_http import add_xapi
 
 JSON = "application/json"
 MIN_TIMEOUT_MS = 10
@@ -61,6 +58,7 @@ def build_app(service: Service) -> FastAPI:
         app.add_exception_handler(kind, respond)
     _add_recommend(app, service)
     _add_events(app, service)
+    add_xapi(app, service)
     _add_operations(app, service)
     return app
 
@@ -114,58 +112,13 @@ def _add_events(app: FastAPI, service: Service) -> None:
     @app.post("/events", status_code=202, responses=responses, response_class=Response, openapi_extra=_EVENTS_BODY)
     async def events(request: Request) -> Response:
         """One event, or a list of up to 500; accepted together or not at all."""
-        table = _events_table(_parsed(await request.body()), now=datetime.now(UTC))
+        table = events_table(parsed(await request.body(), EVENTS, status=422), now=datetime.now(UTC), status=422)
         caller = caller_of(request)
         for user_id in table["user_id"].unique().to_pylist():
             require_own(caller, user_id)
         degraded = await service.record(table)
         body = {"event_ids": table["event_id"].to_pylist(), "degraded": degraded}
         return Response(orjson.dumps(body), status_code=202, media_type=JSON)
-
-
-def _parsed(body: bytes) -> list[EventIn]:
-    """Raises Problem 422 with all that is wrong."""
-    try:
-        read = orjson.loads(body)
-        return EVENTS.validate_python(read if isinstance(read, list) else [read])
-    except orjson.JSONDecodeError as exc:
-        raise Problem(422, f"the body is no JSON: {exc}") from exc
-    except ValidationError as exc:
-        faults = [Fault(where=".".join(map(str, e["loc"])) or "body", what=e["msg"]) for e in exc.errors()]
-        raise Problem(
-            422, f"{len(faults)} faults in the events; the first: {faults[0].what}", errors=faults[:100]
-        ) from exc
-
-
-def _events_table(events: list[EventIn], *, now: datetime) -> pa.Table:
-    """EVENT_SCHEMA, canonical and checked like every event that comes in. Raises Problem 422."""
-    faults: list[Fault] = []
-
-    def canonical(row: int, name: str, outside: str) -> str:
-        try:
-            return canonical_id(outside)
-        except InvalidInput as exc:
-            faults.append(Fault(where=f"{row}.{name}", what=str(exc)))
-            return ""
-
-    rows = [
-        (
-            canonical(row, "event_id", event.event_id or str(uuid4())),
-            canonical(row, "user_id", event.user_id),
-            canonical(row, "content_id", event.content_id),
-            event.event_type.value,
-            event.value,
-            event.ts or now,
-        )
-        for row, event in enumerate(events)
-    ]
-    table = event_columns(rows, EVENT_SCHEMA)
-    if not faults:
-        reasons = enumerate(event_faults(table, now=now).to_list())
-        faults = [Fault(where=str(row), what=reason) for row, reason in reasons if reason]
-    if faults:
-        raise Problem(422, f"event {faults[0].where}: {faults[0].what}", errors=faults)
-    return table
 
 
 def _add_operations(app: FastAPI, service: Service) -> None:

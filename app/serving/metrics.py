@@ -19,6 +19,9 @@ class EventMetrics:
         own = registry
         self._events = Counter("learnrec_events", "Events accepted", ["event_type"], registry=own)
         self._spooled = Counter("learnrec_events_spooled", "Events that the log did not take at once", registry=own)
+        self._unmapped = Counter(
+            "learnrec_xapi_unmapped", "Statements that are no event, by the reason", ["reason"], registry=own
+        )
         self._waiting = Gauge("learnrec_spool_entries", "Events on the disk that wait for the log", registry=own)
         self._to_features = Histogram(
             "learnrec_event_to_feature_seconds", "From arrival to the online features", buckets=SECONDS, registry=own
@@ -30,6 +33,10 @@ class EventMetrics:
 
     def spooled(self, number: int) -> None:
         self._spooled.inc(number)
+
+    def unmapped(self, reasons: Sequence[str]) -> None:
+        for reason in reasons:
+            self._unmapped.labels(reason).inc()
 
     def waiting(self, number: int) -> None:
         self._waiting.set(number)

@@ -103,6 +103,7 @@ def said(problem: Problem, scope: Scope) -> Response:
 
 
 _SAID = {
+    400: "the statements, or the version of their interface, are not valid",
     401: "no token, or one that is not valid",
     403: "the token is valid, but not for this",
     404: "no such path",

@@ -35,7 +35,9 @@ EVENTS: TypeAdapter[list[EventIn]] = TypeAdapter(Annotated[list[EventIn], Field(
 
 class EventsAccepted(Closed):
     event_ids: list[str] = Field(description="in the order sent")
-    degraded: list[str] = Field(description="redis: the next recommendation may not know the events yet")
+    degraded: list[str] = Field(
+        description="event_log: they wait on a disk; redis: the next recommendation may not know them yet"
+    )
 
 
 class Item(Closed):

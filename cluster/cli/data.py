@@ -69,7 +69,7 @@ def import_(
 @data_app.command()
 def generate(
     learners: Annotated[int, typer.Option(min=1, help="Number of learners.")] = 2000,
-    contents: Annotated[int, typer.Option(min=20, help="Number of contents.")] = 1000,
+    contents: Annotated[int, typer.Option(min=20, max=100_000, help="Number of contents.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same world.")] = 7,
     days: Annotated[int, typer.Option(min=14, help="From the first event to the end.")] = 180,
     end: Annotated[

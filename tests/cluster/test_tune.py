@@ -168,11 +168,15 @@ def test_one_run_in_mlflow_has_a_child_for_every_trial(made: JobWorld, swept: Jo
         assert float(child.data.params["learning_rate"]) == record.params["learning_rate"]
 
 
-@pytest.mark.slow
-def test_the_best_spec_trains_as_it_is(made: JobWorld, swept: JobResult, store: ObjectStore) -> None:
-    file = made.spec.with_name("best.toml")
-    file.write_bytes(store.read(f"{SWEEPS.folder(swept.output)}/best.toml"))
-    trained = run_job("train_retrieval", made.settings, file=file)
+@pytest.fixture(scope="module")
+def trained(made: JobWorld, swept: JobResult, store: ObjectStore) -> JobResult:
+    """Towers by the best spec, as it is."""
+    best = made.spec.with_name("best.toml")
+    best.write_bytes(store.read(f"{SWEEPS.folder(swept.output)}/best.toml"))
+    return run_job("train_retrieval", made.settings, file=best)
+
+
+def test_the_best_spec_trains_as_it_is(trained: JobResult, swept: JobResult, store: ObjectStore) -> None:
     used = TOWERS.find(store, trained.output).spec["towers"]
     best = json.loads(store.read(f"{SWEEPS.folder(swept.output)}/report.json"))["best"]["params"]
     assert {name: used[name] for name in best} == best
