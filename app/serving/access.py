@@ -19,6 +19,9 @@ ACCESS: dict[tuple[str, str], frozenset[Role]] = {
     ("GET", "/recommend/{user_id}"): frozenset(Role),
     ("POST", "/events"): frozenset(Role),
     ("POST", "/xapi/statements"): frozenset(Role),
+    ("POST", "/admin/train"): frozenset({Role.ADMIN}),
+    ("POST", "/admin/reindex"): frozenset({Role.ADMIN}),
+    ("GET", "/admin/jobs/{submission_id}"): frozenset({Role.ADMIN}),
     ("GET", "/openapi.json"): frozenset(Role),
 }
 

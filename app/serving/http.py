@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from app.domain.ids import MAX_ID_LENGTH, canonical_id
 from app.domain.slates import SlateItem
 from app.errors import LearnrecError
+from app.serving.admin_http import add_admin
 from app.serving.auth import TokenVerifier
 from app.serving.event_requests import events_table, parsed
 from app.serving.gate import Envelope, RateLimit, caller_of, guarded_route, require_own
@@ -59,6 +60,7 @@ def build_app(service: Service) -> FastAPI:
     _add_recommend(app, service)
     _add_events(app, service)
     add_xapi(app, service)
+    add_admin(app, service)
     _add_operations(app, service)
     return app
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
-from app.errors import InvalidInput, LearnrecError, NotFound, Unavailable
+from app.errors import Conflict, InvalidInput, LearnrecError, NotFound, Unavailable
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 2
@@ -69,6 +69,8 @@ def problem_of(exc: Exception) -> Problem:
             return Problem(422, str(exc))
         case NotFound():
             return Problem(404, str(exc))
+        case Conflict():
+            return Problem(409, str(exc))
         case Unavailable():
             return Problem(503, str(exc), headers={"Retry-After": str(RETRY_AFTER_S)})
         case _:
@@ -106,7 +108,8 @@ _SAID = {
     400: "the statements, or the version of their interface, are not valid",
     401: "no token, or one that is not valid",
     403: "the token is valid, but not for this",
-    404: "no such path",
+    404: "there is none of that name",
+    409: "it does not fit what is going on now",
     413: "the body is too large",
     422: "the input does not validate",
     429: "too many requests; Retry-After says when to come back",

@@ -1,7 +1,6 @@
 """`learnrec job`: run what makes features, models, indexes and releases."""
 
 import asyncio
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +12,7 @@ from app.settings import Settings, load_settings
 from jobs.job import JOBS
 
 if TYPE_CHECKING:
-    from jobs.submission import Submissions
+    from app.serving.submissions import Submissions
 
 job_app = typer.Typer(help="Run the jobs that make features, models, indexes and releases.", no_args_is_help=True)
 
@@ -40,11 +39,12 @@ def run(
     if not submit:
         run_and_show(name, settings, file=spec, assignments=assigned, force=force)
         return
-    from jobs.submission import Submissions
+    from app.serving.submissions import Submissions
+    from jobs.submission import arguments_of
 
     checked = load_spec(name, spec, assigned).model_copy(update={"force": force})
     submissions = Submissions(settings)
-    submission_id = submissions.submit(name, checked)
+    submission_id = submissions.submit(name, arguments_of(checked), by="learnrec job run")
     typer.echo(f"submitted {submission_id}; Ctrl-C leaves it running")
     _follow(submissions, submission_id)
 
@@ -69,7 +69,7 @@ def logs(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Until the job ends.")] = False,
 ) -> None:
     """What a submitted job has written."""
-    from jobs.submission import Submissions
+    from app.serving.submissions import Submissions
 
     submissions = Submissions(load_settings())
     if follow:
@@ -85,19 +85,18 @@ def _follow(submissions: "Submissions", submission_id: str) -> None:
             typer.echo(lines, nl=False)
 
     asyncio.run(echo())
-    if not submissions.succeeded(submission_id):
-        typer.echo(f"job {submission_id} did not succeed: {submissions.find(submission_id).message}", err=True)
+    ended = submissions.find(submission_id)
+    if not ended.succeeded:
+        typer.echo(f"job {submission_id} did not succeed: {ended.message}", err=True)
         raise typer.Exit(1)
 
 
 def _submitted(settings: Settings) -> Table:
-    from jobs.submission import Submissions
+    from app.serving.submissions import Submissions
 
     table = Table("submitted", "status", "started (UTC)", "command", box=None, pad_edge=False)
     for one in Submissions(settings).all()[:MAX_SHOWN]:
-        started = (
-            datetime.fromtimestamp(one.started_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S") if one.started_ms else ""
-        )
+        started = f"{one.started_at:%Y-%m-%d %H:%M:%S}" if one.started_at else ""
         table.add_row(one.submission_id, one.status, started, " ".join(one.entrypoint.split()[1:4]))
     return table
 

@@ -18,6 +18,7 @@ COMMANDS = {
     "data": ("cluster.cli.data:data_app", "Import a data set, or generate one."),
     "events": ("cluster.cli.events:events_app", "Look after the log of events."),
     "job": ("cluster.cli.jobs:job_app", "Run the jobs that make features, models, indexes and releases."),
+    "schedule": ("cluster.cli.schedule:schedule_app", "Run the jobs at their times; what was run, and how it ended."),
     "release": ("cluster.cli.releases:release_app", "List, promote and roll back releases."),
     "evaluate": ("cluster.cli.evaluate:evaluate_app", "Measure recommenders on a temporal hold-out."),
     "tune": ("cluster.cli.tune:tune", "Search hyperparameters on the cluster; write the best spec and a report."),

@@ -7,13 +7,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from app.errors import NotFound, Unavailable
+from app.errors import Conflict, NotFound, Unavailable
+from app.serving.submissions import Submissions
 from app.settings import environment_of
 from jobs.__main__ import main
 from jobs.ray_session import reach
 from jobs.runner import run_job
 from jobs.spec import load_spec
-from jobs.submission import Submissions
+from jobs.submission import arguments_of
 from tests.cluster.jobworld import DEADLINE_S, JobWorld, job_process, job_world, until, write_addresses
 
 
@@ -38,22 +39,28 @@ def submissions(made: JobWorld, ray_cluster: str) -> Submissions:
 
 
 def ended(submissions: Submissions, submission_id: str) -> bool:
-    return submissions.find(submission_id).status in {"SUCCEEDED", "FAILED", "STOPPED"}
+    return submissions.find(submission_id).ended
 
 
-def test_a_submitted_job_runs_on_the_cluster_with_its_spec(submissions: Submissions, made: JobWorld) -> None:
-    submission_id = submissions.submit("ingest_events", load_spec("ingest_events", None, ["batch_size=1000"]))
+def test_a_submitted_job_runs_on_the_cluster_with_its_spec_and_only_once_at_a_time(
+    submissions: Submissions, made: JobWorld
+) -> None:
+    arguments = arguments_of(load_spec("ingest_events", None, ["batch_size=1000"]))
+    submission_id = submissions.submit_alone("ingest_events", arguments, by="a test")
+    with pytest.raises(Conflict, match=f"ingest_events is running already, as {submission_id}"):
+        submissions.submit_alone("ingest_events", by="another test")
     until(lambda: ended(submissions, submission_id), lambda: submissions.logs(submission_id))
-    told = submissions.logs(submission_id)
-    assert submissions.succeeded(submission_id), told
+    told, found = submissions.logs(submission_id), submissions.find(submission_id)
+    assert found.succeeded, told
+    assert (found.job, found.by) == ("ingest_events", "a test")
     assert f"{made.world.events.num_rows:,}" in told
-    assert submission_id in [one.submission_id for one in submissions.all()]
 
 
 def test_a_submitted_job_that_fails_says_why(submissions: Submissions) -> None:
-    submission_id = submissions.submit("train_retrieval", load_spec("train_retrieval", None, ["features=nowhere"]))
+    arguments = arguments_of(load_spec("train_retrieval", None, ["features=nowhere"]))
+    submission_id = submissions.submit("train_retrieval", arguments, by="a test")
     until(lambda: ended(submissions, submission_id), lambda: submissions.logs(submission_id))
-    assert not submissions.succeeded(submission_id)
+    assert not submissions.find(submission_id).succeeded
     assert "no build_features run 'nowhere'" in submissions.logs(submission_id)
 
 

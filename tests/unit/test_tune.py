@@ -10,7 +10,7 @@ import pytest
 from app.errors import InvalidSpec
 from app.models.configs import RankerConfig, TowersConfig
 from jobs.spec import SPECS, load_spec, parse_spec
-from jobs.submission import entrypoint_of
+from jobs.submission import arguments_of
 from jobs.tuning.outcome import Outcome, toml
 from jobs.tuning.ranking import OF_THE_BOOSTER, mean_ndcg
 from jobs.tuning.records import TrialRecord, ranked
@@ -51,10 +51,8 @@ def test_a_ready_spec_has_trials_enough_and_starts_from_the_defaults(path: Path)
 
 @pytest.mark.parametrize("path", READY, ids=lambda path: path.stem)
 def test_a_ready_spec_is_the_same_when_it_is_submitted(path: Path) -> None:
-    import shlex
-
     spec = load_spec("tune", path)
-    words = shlex.split(entrypoint_of("tune", spec, python="python"))[4:]
+    words = arguments_of(spec)
     assert load_spec("tune", None, [word.removeprefix("--set=") for word in words]) == spec
 
 
