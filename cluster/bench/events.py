@@ -57,26 +57,31 @@ def write_events(store: ObjectStore, num_events: int, users: pa.Table, contents:
     sizes = np.full(NUM_DAYS, num_events // NUM_DAYS)
     sizes[: num_events % NUM_DAYS] += 1
     for day, size in enumerate(sizes):
-        rng = np.random.default_rng(100 + day)
-        content = np.minimum((rng.pareto(0.8, size) * 20).astype(np.int64), len(contents) - 1)
-        content = (content * 2_654_435_761) % len(contents)  # the popular ones all over the catalogue
-        ts = np.sort(rng.integers(0, DAY_US // 1_000_000, size)) * 1_000_000 + START_US + day * DAY_US
-        stamps = pa.array(ts, pa.timestamp("us", tz="UTC"))
-        kinds = pa.array([str(kind) for kind in EVENT_TYPES])
-        columns = {
-            "event_id": _ids(rng, size),
-            "user_id": users["user_id"].take(pa.array(rng.integers(0, len(users), size))),
-            "content_id": contents["content_id"].take(pa.array(content)),
-            "event_type": kinds.take(pa.array(rng.choice(4, size, p=(0.6, 0.25, 0.1, 0.05)))),
-            "value": pa.nulls(size, pa.float64()),
-            "ts": stamps,
-        }
-        name = f"{day_folder(stamps[0].as_py())}/part-0.parquet"
+        table = events_of_a_day(int(size), users, contents, seed=100 + day, start_us=START_US + day * DAY_US)
+        name = f"{day_folder(table['ts'][0].as_py())}/part-0.parquet"
         path = store.path(f"{EVENTS}/{name}")
         store.filesystem.create_dir(path.rpartition("/")[0])
-        pq.write_table(pa.table(columns, schema=EVENT_SCHEMA), path, filesystem=store.filesystem)
+        pq.write_table(table, path, filesystem=store.filesystem)
         names.append(name)
     return names
+
+
+def events_of_a_day(size: int, users: pa.Table, contents: pa.Table, *, seed: int, start_us: int) -> pa.Table:
+    """EVENT_SCHEMA, in order of time, from `start_us` (Unix microseconds) on."""
+    rng = np.random.default_rng(seed)
+    content = np.minimum((rng.pareto(0.8, size) * 20).astype(np.int64), len(contents) - 1)
+    content = (content * 2_654_435_761) % len(contents)  # the popular ones all over the catalogue
+    ts = np.sort(rng.integers(0, DAY_US // 1_000_000, size)) * 1_000_000 + start_us
+    kinds = pa.array([str(kind) for kind in EVENT_TYPES])
+    columns = {
+        "event_id": _ids(rng, size),
+        "user_id": users["user_id"].take(pa.array(rng.integers(0, len(users), size))),
+        "content_id": contents["content_id"].take(pa.array(content)),
+        "event_type": kinds.take(pa.array(rng.choice(4, size, p=(0.6, 0.25, 0.1, 0.05)))),
+        "value": pa.nulls(size, pa.float64()),
+        "ts": pa.array(ts, pa.timestamp("us", tz="UTC")),
+    }
+    return pa.table(columns, schema=EVENT_SCHEMA)
 
 
 def _ids(rng: np.random.Generator, size: int) -> pa.Array:

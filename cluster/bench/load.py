@@ -1,4 +1,4 @@
-"""Closed-loop load by wrk on loopback: learners at random, a token on every request."""
+"""Closed-loop load by wrk on loopback: paths, or bodies to post, at random; a token on every request."""
 
 import json
 import resource
@@ -14,12 +14,17 @@ from app.errors import LearnrecError, NotFound
 QUANTILES = (50, 95, 99)
 
 _SCRIPT = """
-local paths, number = {}, 0
-for line in io.lines(os.getenv("BENCH_PATHS")) do paths[#paths + 1] = line end
-local headers = { ["Authorization"] = "Bearer " .. os.getenv("BENCH_TOKEN") }
+local lines = {}
+for line in io.lines(os.getenv("BENCH_LINES")) do lines[#lines + 1] = line end
+local headers = { ["Authorization"] = "Bearer " .. os.getenv("BENCH_TOKEN"), ["Content-Type"] = "application/json" }
+local posted_to = os.getenv("BENCH_POSTED_TO")
 
 function init(arguments) math.randomseed(tonumber(arguments[1])) end
-function request() return wrk.format("GET", paths[math.random(#paths)], headers) end
+function request()
+  local line = lines[math.random(#lines)]
+  if posted_to ~= "" then return wrk.format("POST", posted_to, headers, line) end
+  return wrk.format("GET", line, headers)
+end
 local pause = tonumber(os.getenv("BENCH_PAUSE_MS"))
 if pause > 0 then function delay() return math.random(0, 2 * pause) end end
 function done(summary, latency, requests)
@@ -56,21 +61,36 @@ def wrk() -> str:
     return found
 
 
-def run_load(url: str, paths: Sequence[str], *, token: str, connections: int, seconds: int, pause_ms: int = 0) -> Load:
-    """`connections` clients, each asking for the next of `paths` at random as soon as it has an answer.
+def run_load(
+    url: str,
+    lines: Sequence[str],
+    *,
+    token: str,
+    connections: int,
+    seconds: int,
+    pause_ms: int = 0,
+    posted_to: str = "",
+) -> Load:
+    """`connections` clients, each asking for the next of `lines` at random as soon as it has an answer.
 
-    With `pause_ms`, each rests for so long on average before it asks again.
+    They are paths, or with `posted_to` bodies for that path. With `pause_ms`, each client rests for so long on average
+    before it asks again.
     Raises NotFound: there is no wrk. LearnrecError: it failed.
     """
     with tempfile.TemporaryDirectory() as folder:
-        script, names = Path(folder) / "load.lua", Path(folder) / "paths"
+        script, file = Path(folder) / "load.lua", Path(folder) / "lines"
         script.write_text(_SCRIPT)
-        names.write_text("\n".join(paths))
+        file.write_text("\n".join(lines))
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         command = [wrk(), "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout=10s", "-s", str(script), url]
         ran = subprocess.run(
             [*command, "--", str(connections)],
-            env={"BENCH_PATHS": str(names), "BENCH_TOKEN": token, "BENCH_PAUSE_MS": str(pause_ms)},
+            env={
+                "BENCH_LINES": str(file),
+                "BENCH_TOKEN": token,
+                "BENCH_PAUSE_MS": str(pause_ms),
+                "BENCH_POSTED_TO": posted_to,
+            },
             capture_output=True,
             text=True,
             timeout=seconds + 60,

@@ -5,6 +5,7 @@ import platform
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,14 +27,18 @@ class Measured:
     peak_mib: float  # proportional set size of it and its children: shared pages count once
 
 
-def measure(module: str, *arguments: str, log: Path) -> Measured:
-    """Run `python -m module arguments`, its stderr in `log`. Raises LearnrecError: it failed."""
+def measure(module: str, *arguments: str, log: Path, environment: Mapping[str, str] | None = None) -> Measured:
+    """Run `python -m module arguments`, its stderr in `log`, by default in our own environment.
+
+    Raises LearnrecError: it failed.
+    """
     started, peak = time.monotonic(), 0.0
     with log.open("wb") as stream:
         child = psutil.Popen(
             [sys.executable, "-m", module, *arguments],
             stdout=subprocess.PIPE,
             stderr=stream,
+            env=environment,
         )
         try:
             while child.poll() is None:

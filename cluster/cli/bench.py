@@ -86,6 +86,19 @@ def serving(
 
 
 @bench_app.command()
+def events(
+    events: Annotated[int, typer.Option(help="Number of events to take in from the log.", min=10_000)] = 300_000,
+    seconds: Annotated[int, typer.Option(help="Of posting events.", min=1)] = 20,
+    out: Annotated[Path, typer.Option(help="Folder for results, logs and the stack itself.")] = Path("var/bench"),
+) -> None:
+    """Events into Kafka over HTTP, and on into Parquet and PostgreSQL, against plain loops around kafka-python."""
+    from cluster.bench.intake import compare
+
+    result = compare(events, seconds, var_dir=out / "events", out=out, tell=_tell)
+    _report(result, _events_table(result), out / "events.json")
+
+
+@bench_app.command()
 def chaos(
     learners: Annotated[int, typer.Option(help="Number of learners.", min=100)] = 10_000,
     contents: Annotated[int, typer.Option(help="Number of contents.", min=100)] = 10_000,
@@ -159,6 +172,15 @@ def _training_table(result: dict[str, Any]) -> Table:
         rate = result["num_examples"] / row["epoch_s"]
         cells = (f"{row['epoch_s']:.2f}", f"{rate:,.0f}", f"{row['seconds']:.1f}", f"{row['peak_mib']:,.0f}")
         table.add_row(row["way"], *cells)
+    return table
+
+
+def _events_table(result: dict[str, Any]) -> Table:
+    table = Table(title=f"events {_where(result)}")
+    for name in ("way", "events/s", "peak MiB"):
+        table.add_column(name, justify="left" if name == "way" else "right")
+    for row in result["rows"]:
+        table.add_row(row["way"], f"{row['per_s']:,.0f}", f"{row['peak_mib']:,.0f}" if "peak_mib" in row else "")
     return table
 
 
