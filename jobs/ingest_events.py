@@ -5,11 +5,15 @@ between any two of them leaves a log position that is behind; the next run reads
 PostgreSQL has the events, and only what is new is written, or it has not, and the files are written anew.
 """
 
+import gc
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+from threading import Event
 
 import pyarrow as pa
 from pydantic import Field
@@ -29,6 +33,7 @@ from jobs.progress import steps
 
 JOB = "ingest_events"
 UNKNOWN_CONTENT = "unknown content_id"
+THREADS = 2
 ORPHAN_S = 60.0
 """For which a batch waits for another of the same partition: the task of a job that was killed, and soon is, too."""
 
@@ -36,7 +41,10 @@ ORPHAN_S = 60.0
 class Spec(JobSpec):
     """How much is done at a time."""
 
-    batch_size: int = Field(default=50_000, ge=1, le=1_000_000, description="log entries in one transaction")
+    batch_size: int = Field(default=20_000, ge=1, le=1_000_000, description="log entries in one transaction")
+    tasks_from: int = Field(
+        default=2_000_000, ge=1, description="entries to take in from which tasks of the cluster are worth their start"
+    )
     group: str = Field(default=JOB, min_length=1, max_length=64, description="whose position in the log is moved")
 
 
@@ -103,6 +111,17 @@ class Intake:
 
 
 @contextmanager
+def rare_collections() -> Iterator[None]:
+    """Batches are a hundred thousand small objects and no cycles: to look for cycles among them costs a third."""
+    before = gc.get_threshold()
+    gc.set_threshold(300_000, 20, 100)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+
+
+@contextmanager
 def open_intake(settings: Settings, group: str) -> Iterator[Intake]:
     """Raises Unavailable: a store does not answer."""
     with (
@@ -118,7 +137,7 @@ def run(spec: Spec, settings: Settings) -> JobResult:
     started, tally = time.monotonic(), Tally()
     with open_intake(settings, spec.group) as intake, stores.warehouse(settings) as lock, lock.exclusive(JOB):
         lags = intake.log.lag(group=spec.group)
-        with steps(JOB, total=sum(lags.values())) as advance:
+        with rare_collections(), steps(JOB, total=sum(lags.values())) as advance:
             for part in _parts(intake, lags, spec, settings):
                 tally.add(part)
                 advance(tally.entries, f"{tally.stored:,} events stored")
@@ -137,19 +156,53 @@ def ingest(intake: Intake, partitions: Iterable[str], *, batch_size: int) -> Ite
 
 def one_batch(partition: str, spec: Spec, settings: Settings) -> Tally:
     """What a task of the cluster does."""
-    with open_intake(settings, spec.group) as intake:
+    with rare_collections(), open_intake(settings, spec.group) as intake:
         return intake.batch(partition, spec.batch_size)
 
 
 def _parts(intake: Intake, lags: Mapping[str, int], spec: Spec, settings: Settings) -> Iterator[Tally]:
-    """Where several partitions hold more than a batch: by tasks of a cluster, one at a time for each."""
-    if sum(lag > 0 for lag in lags.values()) <= 1 or sum(lags.values()) <= spec.batch_size:
+    """Side by side where several partitions hold more than a batch: on threads, or by tasks of a cluster."""
+    partitions = [partition for partition, lag in lags.items() if lag]
+    total = sum(lags.values())
+    if len(partitions) <= 1 or total <= spec.batch_size:
         yield from ingest(intake, lags, batch_size=spec.batch_size)
-        return
-    from jobs.ray_session import ray_session, while_busy
+    elif total < spec.tasks_from:
+        yield from _on_threads(partitions, spec, settings)
+    else:
+        from jobs.ray_session import ray_session, while_busy
 
-    with ray_session(settings):
-        yield from while_busy(lambda tally: tally.entries == spec.batch_size, one_batch, lags, spec, settings)
+        with ray_session(settings):
+            yield from while_busy(lambda tally: tally.entries == spec.batch_size, one_batch, lags, spec, settings)
+
+
+def _on_threads(partitions: Iterable[str], spec: Spec, settings: Settings) -> Iterator[Tally]:
+    """One reads and decodes while PostgreSQL stores what another has read. Raises what the first of them raised."""
+    to_do: SimpleQueue[str] = SimpleQueue()
+    told: SimpleQueue[Tally | None] = SimpleQueue()
+    ended = Event()
+    for partition in partitions:
+        to_do.put(partition)
+
+    def work() -> None:
+        try:
+            with open_intake(settings, spec.group) as intake, suppress(Empty):
+                while not ended.is_set():
+                    for tally in ingest(intake, [to_do.get_nowait()], batch_size=spec.batch_size):
+                        told.put(tally)
+                        if ended.is_set():
+                            return
+        finally:
+            told.put(None)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        workers = [pool.submit(work) for _ in range(THREADS)]
+        try:
+            for _ in workers:
+                yield from iter(told.get, None)
+        finally:
+            ended.set()
+    for worker in workers:
+        worker.result()
 
 
 def _on_unknown_contents(events: pa.Table, position_of: Mapping[str, str]) -> list[DeadLetter]:

@@ -132,12 +132,13 @@ def test_killed_at_random_moments_it_still_loses_and_doubles_nothing(
     if by_tasks:  # one for each partition, where there is more than a batch; the cluster outlives the job
         cluster: str = request.getfixturevalue("ray_cluster")
         stack.settings = stack.settings.model_copy(update={"ray_address": cluster})
+    size = 30 if by_tasks or stack.settings.redis_url else 100
     produced, rng, killed = [], random.Random(7), 0
     for kill in range(kills):
         produced.append(many(400, seed=kill))
         stack.append(produced[-1])
         process = subprocess.Popen(
-            [*JOB, "--set", f"batch_size={30 if by_tasks or stack.settings.redis_url else 1000}"],
+            [*JOB, *(f"--set={it}" for it in (f"tasks_from={1 if by_tasks else 10**6}", f"batch_size={size}"))],
             env=child_environment(stack.settings),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
