@@ -12,6 +12,7 @@ from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from app.adapters.kafka_client import KafkaAccess, translated
+from app.adapters.kafka_partitions import partitions_of
 from app.errors import DeadlineExceeded, Unavailable
 from app.ports.entry_log import Entries
 
@@ -46,9 +47,11 @@ class KafkaLog:
     def append(self, values: Sequence[bytes], *, keys: Sequence[str]) -> None:
         with translated():
             producer = self._open_producer()
+            encoded = [key.encode() for key in keys]
+            places = partitions_of(encoded, len(producer.partitions_for(self._topic)))
             sent = [
-                producer.send(self._topic, value=value, key=key.encode())
-                for value, key in zip(values, keys, strict=True)
+                producer.send(self._topic, value=value, key=key, partition=place)
+                for value, key, place in zip(values, encoded, places, strict=True)
             ]
             deadline = time.monotonic() + self._timeout_s + 1.0  # the producer itself gives up at its own time-out
             for future in sent:

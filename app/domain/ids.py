@@ -1,6 +1,9 @@
 """Ids: UUIDs inside; anything else from outside becomes the uuid5 of one namespace, the same everywhere."""
 
+import os
+import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from uuid import UUID, uuid5
 
 import numpy as np
@@ -10,6 +13,7 @@ from app.errors import InvalidInput
 
 NAMESPACE = UUID("6f1c9a52-7a0b-5e0e-9f3e-0b9a4b7d2c11")
 MAX_ID_LENGTH = 64
+_CANONICAL = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").fullmatch
 
 
 def canonical_id(outside: str) -> str:
@@ -17,6 +21,8 @@ def canonical_id(outside: str) -> str:
 
     Raises InvalidInput: empty, longer than MAX_ID_LENGTH, or with characters that do not print.
     """
+    if _CANONICAL(outside):
+        return outside
     text = outside.strip()
     if not text:
         raise InvalidInput("an id is empty: give 1 to 64 characters")
@@ -29,6 +35,11 @@ def canonical_id(outside: str) -> str:
             return str(UUID(text))
         except ValueError:
             pass
+    return _named(text)
+
+
+@lru_cache(maxsize=50_000)
+def _named(text: str) -> str:
     return str(uuid5(NAMESPACE, text))
 
 
@@ -53,6 +64,14 @@ def _fault_of(text: str, name: str) -> str:
 def id_keys(ids: Iterable[str]) -> NDArray[np.uint64]:
     """The first 64 bits of each canonical UUID: what vocabularies sort and search by. `[n]`."""
     return np.fromiter((int(i[:8] + i[9:13] + i[14:18], 16) for i in ids), np.uint64)
+
+
+def new_ids(number: int) -> list[str]:
+    """So many random UUIDs (version 4), canonical."""
+    bits = np.frombuffer(os.urandom(16 * number), np.uint8).reshape(number, 16).copy()
+    bits[:, 6] = bits[:, 6] & 0x0F | 0x40
+    bits[:, 8] = bits[:, 8] & 0x3F | 0x80
+    return uuid_texts(bits)
 
 
 def uuid_texts(bits: NDArray[np.uint8]) -> list[str]:

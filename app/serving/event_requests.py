@@ -2,7 +2,6 @@
 
 from datetime import datetime
 from typing import Any, TypeVar
-from uuid import uuid4
 
 import orjson
 import pyarrow as pa
@@ -10,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from app.domain.checks import event_faults
 from app.domain.events import EVENT_SCHEMA
-from app.domain.ids import canonical_id
+from app.domain.ids import canonical_id, new_ids
 from app.errors import InvalidInput
 from app.serving.problems import Fault, Problem
 from app.serving.schemas import EventIn, event_columns
@@ -39,6 +38,7 @@ def events_table(events: list[EventIn], *, now: datetime, status: int, rows: lis
     """
     faults: list[Fault] = []
     places = rows or list(range(len(events)))
+    own = iter(new_ids(sum(not event.event_id for event in events)))
 
     def canonical(row: int, name: str, outside: str) -> str:
         try:
@@ -50,7 +50,7 @@ def events_table(events: list[EventIn], *, now: datetime, status: int, rows: lis
     table = event_columns(
         [
             (
-                canonical(row, "event_id", event.event_id or str(uuid4())),
+                canonical(row, "event_id", event.event_id) if event.event_id else next(own),
                 canonical(row, "user_id", event.user_id),
                 canonical(row, "content_id", event.content_id),
                 event.event_type.value,

@@ -2,11 +2,11 @@
 
 from datetime import UTC, datetime
 from typing import Annotated, Any
-from uuid import uuid4
 
 import orjson
 from fastapi import FastAPI, Header, Request, Response
 
+from app.domain.ids import new_ids
 from app.serving.event_requests import events_table, parsed
 from app.serving.gate import caller_of, require_own
 from app.serving.problems import Problem, documented
@@ -39,7 +39,7 @@ def add_xapi(app: FastAPI, service: Service) -> None:
         if not (x_experience_api_version or "").startswith("1.0"):
             raise Problem(400, f"the header X-Experience-API-Version is {x_experience_api_version!r}: send {VERSION}")
         sent = parsed(await request.body(), STATEMENTS, status=400)
-        ids = [statement.id or str(uuid4()) for statement in sent]
+        ids = [statement.id or own for statement, own in zip(sent, new_ids(len(sent)), strict=True)]
         found = [mapping.event_of(each, event_id=own) for each, own in zip(sent, ids, strict=True)]
         events = {row: event for row, event in enumerate(found) if isinstance(event, EventIn)}
         degraded: tuple[str, ...] = ()
