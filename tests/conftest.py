@@ -48,12 +48,17 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield engine.address
 
 
-@pytest.fixture(scope="session")
-def kafka_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real broker; it needs Java and Maven."""
+def require_kafka() -> None:
+    """A broker needs Java and Maven: without them a test is skipped, but in continuous integration it fails."""
     missing = [program for program in ("java", "mvn") if shutil.which(program) is None]
     if missing and os.environ.get("CI") != "true":
         pytest.skip(f"a Kafka broker needs {' and '.join(missing)}, which this machine lacks")
+
+
+@pytest.fixture(scope="session")
+def kafka_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real broker."""
+    require_kafka()
     with running(KafkaEngine, tmp_path_factory.mktemp("kafka")) as engine:
         yield engine.address
 

@@ -1,5 +1,7 @@
 """Objects appear whole or not at all, and come back as they were."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -55,3 +57,33 @@ def test_a_folder_goes_up_and_comes_down(store: ObjectStore, tmp_path: Path) -> 
     store.download("bucket/run", tmp_path / "copy")
 
     assert (tmp_path / "copy" / "deep" / "file").read_bytes() == b"content"
+
+
+_HALF = """
+import sys
+from app.adapters.object_store import ObjectStore
+
+store = ObjectStore(sys.argv[1])
+stream = store.filesystem.open_output_stream(store.path("bucket/half/file"))
+for _ in range(3):
+    stream.write(b"x" * 6 * 2**20)  # a part of an upload is at least 5 MiB
+print("half of it is sent", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_an_upload_that_is_cut_off_leaves_no_half_file_to_be_seen(s3_store: str) -> None:
+    """Uploads of many parts: what is sent is on the endpoint, and nobody sees it before the last part."""
+    store = ObjectStore(s3_store)
+    store.write("bucket/whole", b"")
+    sender = subprocess.Popen([sys.executable, "-c", _HALF, s3_store], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    with sender:
+        assert sender.stdout is not None
+        assert sender.stdout.readline() == b"half of it is sent\n"
+        assert list(store.files("bucket")) == ["whole"]
+        sender.kill()
+    assert list(store.files("bucket")) == ["whole"]
+    with pytest.raises(NotFound):
+        store.read("bucket/half/file")
+    store.write("bucket/half/file", b"again")
+    assert store.read("bucket/half/file") == b"again"
