@@ -82,6 +82,11 @@ class Settings(BaseSettings):
     )
 
     jwt_jwks_path: Path | None = Field(default=None, description="public keys (JWKS); default: VAR/keys/jwks.json")
+    jwt_jwks_url: str | None = Field(
+        default=None,
+        pattern=r"^(https://|http://(127\.0\.0\.1|localhost)[:/])",
+        description="public keys of an identity provider: https://…, instead of the file",
+    )
     jwt_private_key_path: Path | None = Field(
         default=None, description="development signing key; default: VAR/keys/jwt.pem"
     )

@@ -122,7 +122,7 @@ def guarded_route(verifier: TokenVerifier, limit: RateLimit) -> type[APIRoute]:
                 return inner
 
             async def handler(request: Request) -> Response:
-                caller = verifier.caller(request.headers.get("authorization"))
+                caller = await verifier.admit(request.headers.get("authorization"))
                 if not may_enter(caller.role, request.method, self.path):
                     roles = ", ".join(sorted(ACCESS.get((request.method, self.path), ()))) or "nobody"
                     raise Problem(403, f"the role {caller.role} may not do this; allowed: {roles}")

@@ -19,6 +19,7 @@ from app.serving.admin_http import add_admin
 from app.serving.auth import TokenVerifier
 from app.serving.event_requests import events_table, parsed
 from app.serving.gate import Envelope, RateLimit, caller_of, guarded_route, require_own
+from app.serving.key_source import FileKeys, UrlKeys
 from app.serving.problems import ProblemDetails, documented, respond
 from app.serving.schemas import EVENTS, EventIn, EventsAccepted, HealthReport, Recommendation
 from app.serving.service import DEFAULT_ITEMS, MAX_ITEMS, Answer, Service
@@ -44,7 +45,8 @@ _EVENTS_BODY = {
 def build_app(service: Service) -> FastAPI:
     """Opening and closing the service is the application's lifespan."""
     settings = service.settings
-    verifier = TokenVerifier(settings.jwks_path, issuer=settings.jwt_issuer, audience=settings.jwt_audience)
+    keys = UrlKeys(settings.jwt_jwks_url) if settings.jwt_jwks_url else FileKeys(settings.jwks_path)
+    verifier = TokenVerifier(keys, issuer=settings.jwt_issuer, audience=settings.jwt_audience)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -165,11 +165,17 @@ class Served:
 
     def cpu(self) -> dict[str, float]:
         """CPU seconds so far of the stack's processes, by role."""
-        spent: dict[str, float] = dict.fromkeys((*ROLES, "other"), 0.0)
+        return self._by_role(lambda process: sum(process.cpu_times()[:2]))
+
+    def memory_mib(self) -> dict[str, float]:
+        """What the stack's processes have to themselves, by role."""
+        return self._by_role(lambda process: process.memory_full_info().uss / 2**20)
+
+    def _by_role(self, measure: Callable[[psutil.Process], float]) -> dict[str, float]:
+        found: dict[str, float] = dict.fromkeys((*ROLES, "other"), 0.0)
         for process in marked(str(self.var_dir)):
             with suppress(psutil.Error):
                 told = f"{process.name()} {' '.join(process.cmdline())}"
-                times = process.cpu_times()
                 role = next((role for role in ROLES if role in told), "other")
-                spent[role] += times.user + times.system
-        return spent
+                found[role] += measure(process)
+        return found

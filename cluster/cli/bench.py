@@ -139,6 +139,32 @@ def overload(
         typer.echo(f"{name:<26} {value}")
 
 
+@bench_app.command()
+def soak(
+    learners: Annotated[int, typer.Option(help="Number of learners.", min=100)] = 10_000,
+    contents: Annotated[int, typer.Option(help="Number of contents.", min=100)] = 10_000,
+    minutes: Annotated[int, typer.Option(help="Of load, 100 requests a second.", min=1)] = 10,
+    out: Annotated[Path, typer.Option(help="Folder for results, logs and the stack itself.")] = Path("var/bench"),
+) -> None:
+    """Steady load for minutes: memory of every deployment, and latency; exit 1 where a deployment's memory grows."""
+    from cluster.bench.soak import soak
+
+    var_dir = out / f"serving-{learners}-{contents}"
+    result = soak(learners, contents, minutes=minutes, var_dir=var_dir, out=out, tell=_tell)
+    (out / "soak.json").write_text(json.dumps(result, indent=1))
+    table = Table(title=f"{result['rate']:.0f} requests/s for {minutes} min {_where(result)}")
+    for name in ("what", "first third, MiB", "second", "last", "growth"):
+        table.add_column(name, justify="left" if name == "what" else "right")
+    for row in result["rows"]:
+        table.add_row(row["what"], *(f"{mib:,.1f}" for mib in row["mib"]), f"{row['growth']:+.1%}")
+    for_tables().print(table)
+    for name in ("num_requests", "num_failed", "full_share", "first_ms", "hundredth_ms", "p95_ms"):
+        typer.echo(f"{name:<14} {result[name]}")
+    if result["grew"]:
+        _tell(f"these grew: {', '.join(result['grew'])}")
+        raise typer.Exit(1)
+
+
 def _serving_table(result: dict[str, Any]) -> Table:
     table = Table(title=f"{result['num_learners']:,} learners, {result['num_contents']:,} contents {_where(result)}")
     columns = ("way", "connections", "requests/s", "p50 ms", "p95 ms", "p99 ms", "failed", "full", "CPU ms/request")

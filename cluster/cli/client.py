@@ -20,7 +20,9 @@ OWN_TOKEN_TTL_S = 300
 
 def token(
     user: Annotated[str, typer.Option(help="For whom: any id.")],
-    role: Annotated[Role, typer.Option(help="learner: for themselves only; service: for any learner.")] = Role.LEARNER,
+    role: Annotated[
+        Role, typer.Option(help="learner: for themselves only; service: for any learner; admin: jobs, too.")
+    ] = Role.LEARNER,
     ttl: Annotated[int, typer.Option(min=1, max=MAX_TTL_S, help="How long it is good for, in seconds.")] = 3600,
 ) -> None:
     """Sign a development token for the HTTP interface, and print it."""

@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from app.domain.ids import canonical_id
 from app.errors import InvalidInput, NotFound, Unavailable
 from app.serving.access import ACCESS, PUBLIC, Caller, Role, may_enter
-from app.serving.auth import KEYS_CHECKED_EVERY_S, MAX_TOKEN_LENGTH, TokenVerifier
+from app.serving.auth import MAX_TOKEN_LENGTH, TokenVerifier
+from app.serving.key_source import FILE_CHECKED_EVERY_S, FileKeys
 from app.serving.keys import make_development_keys, sign_token
 from app.serving.problems import Problem
 
@@ -32,7 +33,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def verifier(keys: Path) -> TokenVerifier:
-    return TokenVerifier(keys / "jwks.json", **WHO)
+    return TokenVerifier(FileKeys(keys / "jwks.json"), **WHO)
 
 
 def private_key(keys: Path) -> rsa.RSAPrivateKey:
@@ -159,7 +160,7 @@ def test_a_token_is_good_from_nbf_to_exp_give_or_take_thirty_seconds(keys: Path,
 
 def test_a_remembered_token_is_forgotten_when_it_ends(keys: Path) -> None:
     clock = Clock(time.time())
-    verifier = TokenVerifier(keys / "jwks.json", **WHO, clock=clock)
+    verifier = TokenVerifier(FileKeys(keys / "jwks.json"), **WHO, clock=clock)
     token = signed(keys, exp=ago(25))  # within the leeway: verified, but never remembered
     first = verifier.caller(f"Bearer {token}")
     assert verifier.caller(f"Bearer {token}") is not first
@@ -184,15 +185,15 @@ def test_a_rotated_key_is_taken_up_and_the_withdrawn_one_refused(tmp_path: Path)
     served = tmp_path / "jwks.json"
     served.write_bytes((old / "jwks.json").read_bytes())
     clock = Clock(time.time())
-    verifier, token = TokenVerifier(served, **WHO, clock=clock), signed(old)
+    verifier, token = TokenVerifier(FileKeys(served, clock=clock), **WHO, clock=clock), signed(old)
     verifier.caller(f"Bearer {token}")
     served.write_bytes((new / "jwks.json").read_bytes() + b"\n")
     assert verifier.caller(f"Bearer {token}")  # not looked at yet
-    clock.now += KEYS_CHECKED_EVERY_S + 0.1
+    clock.now += FILE_CHECKED_EVERY_S + 0.1
     refused(verifier, token)
     assert verifier.caller(f"Bearer {signed(new)}")
     served.write_text("{ not JSON")
-    clock.now += KEYS_CHECKED_EVERY_S + 0.1
+    clock.now += FILE_CHECKED_EVERY_S + 0.1
     assert verifier.caller(f"Bearer {signed(new)}")  # the last good keys hold
 
 
@@ -201,7 +202,7 @@ def test_without_keys_nobody_comes_in_and_the_service_says_why(tmp_path: Path, c
     if content is not None:
         (tmp_path / "jwks.json").write_text(content)
     with pytest.raises(Unavailable, match="jwks"):
-        TokenVerifier(tmp_path / "jwks.json", **WHO).caller("Bearer x.y.z")
+        TokenVerifier(FileKeys(tmp_path / "jwks.json"), **WHO).caller("Bearer x.y.z")
 
 
 def test_keys_are_made_once_and_readable_by_their_owner_only(tmp_path: Path) -> None:
