@@ -80,6 +80,10 @@ class Settings(BaseSettings):
     rate_limit: str = Field(
         default="600/minute", description="requests a subject may make, as the `limits` library reads it"
     )
+    rate_limit_address: str = Field(default="6000/minute", description="requests from one address, likewise")
+    forwarded_hops: int = Field(
+        default=0, ge=0, le=10, description="proxies of ours that add to X-Forwarded-For; 0: addresses are not known"
+    )
 
     jwt_jwks_path: Path | None = Field(default=None, description="public keys (JWKS); default: VAR/keys/jwks.json")
     jwt_jwks_url: str | None = Field(

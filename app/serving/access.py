@@ -9,21 +9,28 @@ from app.domain.ids import canonical_id
 class Role(StrEnum):
     LEARNER = "learner"  # for themselves only
     SERVICE = "service"  # for any learner
+    ANALYST = "analyst"  # reads how jobs fare; nothing of any learner
     ADMIN = "admin"
 
 
 PUBLIC = frozenset({("GET", "/health"), ("GET", "/metrics")})
 """Asked by probes and scrapers, which have no token; they say nothing about any learner."""
 
+_OF_LEARNERS = frozenset({Role.LEARNER, Role.SERVICE, Role.ADMIN})
+_READING = frozenset({Role.ANALYST, Role.ADMIN})
+
 ACCESS: dict[tuple[str, str], frozenset[Role]] = {
-    ("GET", "/recommend/{user_id}"): frozenset(Role),
-    ("POST", "/events"): frozenset(Role),
-    ("POST", "/xapi/statements"): frozenset(Role),
+    ("GET", "/recommend/{user_id}"): _OF_LEARNERS,
+    ("POST", "/events"): _OF_LEARNERS,
+    ("POST", "/xapi/statements"): _OF_LEARNERS,
     ("POST", "/admin/train"): frozenset({Role.ADMIN}),
     ("POST", "/admin/reindex"): frozenset({Role.ADMIN}),
-    ("GET", "/admin/jobs/{submission_id}"): frozenset({Role.ADMIN}),
+    ("GET", "/admin/jobs/{submission_id}"): _READING,
     ("GET", "/openapi.json"): frozenset(Role),
 }
+
+COSTS: dict[tuple[str, str], int] = {("POST", "/admin/train"): 20, ("POST", "/admin/reindex"): 20}
+"""Of a request, in the currency of the rate limits; 1 where it is not said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +43,7 @@ class Caller:
 
     def may_act_for(self, user_id: str) -> bool:
         """`user_id` is canonical."""
-        return self.role is not Role.LEARNER or self.subject == user_id
+        return self.role in (Role.SERVICE, Role.ADMIN) or self.subject == user_id
 
 
 def may_enter(role: Role, method: str, route: str) -> bool:

@@ -1,21 +1,21 @@
 """What every request passes: an id, a bound on its body, the clock; and per route: who may, and how often."""
 
 import asyncio
-import math
 import re
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
-from limits import parse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.errors import InvalidInput, Unavailable
-from app.serving.access import ACCESS, PUBLIC, Caller, may_enter
+from app.errors import Unavailable
+from app.serving.access import ACCESS, COSTS, PUBLIC, Caller, may_enter
 from app.serving.auth import TokenVerifier
+from app.serving.limits import Limit, Standing, address_of
 from app.serving.metrics import Metrics
 from app.serving.problems import Problem, problem_of, said
 
@@ -83,36 +83,29 @@ def _bounded(receive: Receive) -> Receive:
     return received
 
 
-class RateLimit:
-    """So many requests a subject in each window of time; counted in this replica.
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What a request must pass."""
 
-    The counters of the limits library start a thread for every hit, which costs more than the rest of the request.
-    """
+    verifier: TokenVerifier
+    subjects: Limit
+    addresses: Limit
+    hops: int  # proxies of ours that told the client's address
 
-    def __init__(self, limit: str, *, clock: Callable[[], float] = time.time) -> None:
-        """Raises InvalidInput: `limit` is none that the limits library reads, such as `600/minute`."""
-        try:
-            self._item = parse(limit)
-        except ValueError as exc:
-            raise InvalidInput(f"LEARNREC_RATE_LIMIT is {limit!r}: write it like 600/minute") from exc
-        self._clock = clock
-        self._window = 0
-        self._hits: dict[str, int] = {}
-
-    def hit(self, subject: str) -> None:
-        """Raises Problem 429."""
-        now, length_s = self._clock(), self._item.get_expiry()
-        window = int(now // length_s)
-        if window != self._window:
-            self._window, self._hits = window, {}
-        self._hits[subject] = hits = self._hits.get(subject, 0) + 1
-        if hits > self._item.amount:
-            wait_s = math.ceil((window + 1) * length_s - now)
-            detail = f"more than {self._item} for this subject: try again in {wait_s} s"
-            raise Problem(429, detail, headers={"Retry-After": str(wait_s)})
+    async def passed(self, request: Request, route: str) -> tuple[Caller, Standing]:
+        """Raises Problem 401, 403 or 429."""
+        cost = COSTS.get((request.method, route), 1)
+        address = address_of(request.headers.get("x-forwarded-for"), hops=self.hops)
+        if address:  # before the token, which somebody may be guessing
+            self.addresses.spend(address, cost)
+        caller = await self.verifier.admit(request.headers.get("authorization"))
+        if not may_enter(caller.role, request.method, route):
+            roles = ", ".join(sorted(ACCESS.get((request.method, route), ()))) or "nobody"
+            raise Problem(403, f"the role {caller.role} may not do this; allowed: {roles}")
+        return caller, self.subjects.spend(caller.subject, cost)
 
 
-def guarded_route(verifier: TokenVerifier, limit: RateLimit) -> type[APIRoute]:
+def guarded_route(gate: Gate) -> type[APIRoute]:
     """Routes that look at the caller before anything else of the request. A route outside the table is refused."""
 
     class GuardedRoute(APIRoute):
@@ -122,13 +115,10 @@ def guarded_route(verifier: TokenVerifier, limit: RateLimit) -> type[APIRoute]:
                 return inner
 
             async def handler(request: Request) -> Response:
-                caller = await verifier.admit(request.headers.get("authorization"))
-                if not may_enter(caller.role, request.method, self.path):
-                    roles = ", ".join(sorted(ACCESS.get((request.method, self.path), ()))) or "nobody"
-                    raise Problem(403, f"the role {caller.role} may not do this; allowed: {roles}")
-                limit.hit(caller.subject)
-                request.scope["caller"] = caller
-                return await inner(request)
+                request.scope["caller"], standing = await gate.passed(request, self.path)
+                response = await inner(request)
+                response.headers.update(standing.headers())
+                return response
 
             return handler
 

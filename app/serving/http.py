@@ -1,5 +1,6 @@
 """The HTTP face of the service: routes, and what OpenAPI says of them."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -12,14 +13,16 @@ from fastapi.openapi.utils import get_openapi
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 
+from app.adapters.redis_counters import RedisCounters
 from app.domain.ids import MAX_ID_LENGTH, canonical_id
 from app.domain.slates import SlateItem
 from app.errors import LearnrecError
 from app.serving.admin_http import add_admin
 from app.serving.auth import TokenVerifier
 from app.serving.event_requests import events_table, parsed
-from app.serving.gate import Envelope, RateLimit, caller_of, guarded_route, require_own
+from app.serving.gate import Envelope, Gate, caller_of, guarded_route, require_own
 from app.serving.key_source import FileKeys, UrlKeys
+from app.serving.limits import Limit, share_for_ever
 from app.serving.problems import ProblemDetails, documented, respond
 from app.serving.schemas import EVENTS, EventIn, EventsAccepted, HealthReport, Recommendation
 from app.serving.service import DEFAULT_ITEMS, MAX_ITEMS, Answer, Service
@@ -46,16 +49,25 @@ def build_app(service: Service) -> FastAPI:
     """Opening and closing the service is the application's lifespan."""
     settings = service.settings
     keys = UrlKeys(settings.jwt_jwks_url) if settings.jwt_jwks_url else FileKeys(settings.jwks_path)
-    verifier = TokenVerifier(keys, issuer=settings.jwt_issuer, audience=settings.jwt_audience)
+    gate = Gate(
+        TokenVerifier(keys, issuer=settings.jwt_issuer, audience=settings.jwt_audience),
+        Limit("subject", settings.rate_limit, variable="LEARNREC_RATE_LIMIT"),
+        Limit("address", settings.rate_limit_address, variable="LEARNREC_RATE_LIMIT_ADDRESS"),
+        settings.forwarded_hops,
+    )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await service.start()
+        counters = RedisCounters(settings.need("redis_url"))
+        sharing = asyncio.create_task(share_for_ever(counters, gate.subjects, gate.addresses))
         yield
+        sharing.cancel()
+        await counters.close()
         await service.close()
 
     app = FastAPI(title="learnrec", version="1", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
-    app.router.route_class = guarded_route(verifier, RateLimit(settings.rate_limit))
+    app.router.route_class = guarded_route(gate)
     app.add_middleware(Envelope, metrics=service.metrics, turned_away=service.turned_away)
     for kind in (LearnrecError, HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(kind, respond)

@@ -181,6 +181,15 @@ def test_a_learner_is_kept_to_themselves(served: House) -> None:
         problem(client.post("/events", json=[event | {"user_id": "ada"}, event]), 403)
 
 
+def test_everybody_is_told_what_is_left_of_their_limit(served: House) -> None:
+    with served.client("an-ordinary-client") as client:
+        told = [client.get("/recommend/ada").headers["RateLimit"] for _ in range(2)]
+        policy = client.get("/recommend/ada").headers["RateLimit-Policy"]
+    left = [int(one.split(";")[1].removeprefix("r=")) for one in told]
+    assert left[0] - left[1] == 1 or left[1] > left[0], "one less, but for a new minute"
+    assert policy == '"default";q=100000;w=60'
+
+
 def test_paths_and_methods_that_do_not_exist_are_problems_too(served: House) -> None:
     with served.client() as client:
         problem(client.get("/nothing/here"), 404)

@@ -37,6 +37,10 @@ def test_a_training_that_fails_says_so_in_its_report(served: House) -> None:
         answer = client.post("/admin/train", json={"model": "retrieval"})
         report = ended(client, f"/admin/jobs/{answer.json()['id']}")
     assert answer.status_code == 202
+    with served.client("the-analyst", Role.ANALYST) as reader:
+        assert reader.get(f"/admin/jobs/{answer.json()['id']}").json() == report
+        assert reader.post("/admin/train").status_code == 403
+        assert reader.get("/recommend/the-analyst").status_code == 403
     assert (report["job"], report["status"]) == ("train_retrieval", "FAILED")
 
 
