@@ -81,6 +81,9 @@ class Settings(BaseSettings):
         default="600/minute", description="requests a subject may make, as the `limits` library reads it"
     )
     rate_limit_address: str = Field(default="6000/minute", description="requests from one address, likewise")
+    cors_origins: str | None = Field(
+        default=None, description="https://…,…: pages of these origins may ask from a browser; default: none"
+    )
     forwarded_hops: int = Field(
         default=0, ge=0, le=10, description="proxies of ours that add to X-Forwarded-For; 0: addresses are not known"
     )

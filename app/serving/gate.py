@@ -19,7 +19,15 @@ from app.serving.limits import Limit, Standing, address_of
 from app.serving.metrics import Metrics
 from app.serving.problems import Problem, problem_of, said
 
+JSON = "application/json"
 MAX_BODY_BYTES = 2**20
+SECURITY_HEADERS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+]
+"""On every answer: it is data for one caller, and no page."""
 REST_S = 0.05
 """Before a refusal: a client that asks again at once, whatever Retry-After says, must not cost as much as an answer."""
 
@@ -48,6 +56,7 @@ class Envelope:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                message["headers"] = [*message.get("headers", ()), *SECURITY_HEADERS]
             await send(message)
 
         reason = self._turned_away() if scope["path"].startswith(_COSTLY_PREFIX) else None
@@ -116,6 +125,7 @@ def guarded_route(gate: Gate) -> type[APIRoute]:
 
             async def handler(request: Request) -> Response:
                 request.scope["caller"], standing = await gate.passed(request, self.path)
+                _require_json(request)
                 response = await inner(request)
                 response.headers.update(standing.headers())
                 return response
@@ -123,6 +133,15 @@ def guarded_route(gate: Gate) -> type[APIRoute]:
             return handler
 
     return GuardedRoute
+
+
+def _require_json(request: Request) -> None:
+    """Raises Problem 415: a body that says that it is something else, or says nothing."""
+    headers = request.headers
+    has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+    said = headers.get("content-type", "")
+    if has_body and said.partition(";")[0].strip().lower() != JSON:
+        raise Problem(415, f"the body's Content-Type is {said[:100]!r}: send {JSON}")
 
 
 def caller_of(request: Request) -> Caller:

@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 
 from app.adapters.redis_counters import RedisCounters
 from app.domain.ids import MAX_ID_LENGTH, canonical_id
@@ -68,6 +69,10 @@ def build_app(service: Service) -> FastAPI:
 
     app = FastAPI(title="learnrec", version="1", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.router.route_class = guarded_route(gate)
+    if settings.cors_origins:
+        origins = [origin.strip() for origin in settings.cors_origins.split(",")]
+        headers = ["Authorization", "Content-Type", "X-Request-ID", "X-Request-Timeout-Ms"]
+        app.add_middleware(CORSMiddleware, allow_origins=origins, allow_methods=["GET", "POST"], allow_headers=headers)
     app.add_middleware(Envelope, metrics=service.metrics, turned_away=service.turned_away)
     for kind in (LearnrecError, HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(kind, respond)
@@ -123,7 +128,7 @@ def _item(item: SlateItem) -> dict[str, Any]:
 
 
 def _add_events(app: FastAPI, service: Service) -> None:
-    responses: Any = {202: {"model": EventsAccepted}} | documented(401, 403, 413, 422, 429, 503)
+    responses: Any = {202: {"model": EventsAccepted}} | documented(401, 403, 413, 415, 422, 429, 503)
 
     @app.post("/events", status_code=202, responses=responses, response_class=Response, openapi_extra=_EVENTS_BODY)
     async def events(request: Request) -> Response:

@@ -111,6 +111,7 @@ _SAID = {
     404: "there is none of that name",
     409: "it does not fit what is going on now",
     413: "the body is too large",
+    415: "the body is not said to be application/json",
     422: "the input does not validate",
     429: "too many requests; Retry-After says when to come back",
     503: "a store or a stage does not answer; Retry-After says when to try again",

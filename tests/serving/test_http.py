@@ -17,6 +17,7 @@ from tests.serving.conftest import House
 from tests.serving.tiny import FIRST
 from tests.serving.waiting import until
 
+AS_JSON = {"Content-Type": "application/json"}
 ITEM = {"content_id", "title", "type", "score", "position", "source"}
 
 
@@ -218,7 +219,7 @@ def test_paths_and_methods_that_do_not_exist_are_problems_too(served: House) -> 
 )
 def test_events_that_are_none_are_refused_with_the_place(served: House, body: bytes, where: str) -> None:
     with served.client() as client:
-        said = problem(client.post("/events", content=body), 422)
+        said = problem(client.post("/events", content=body, headers=AS_JSON), 422)
     assert not where or said["errors"][0]["where"] == where
 
 
@@ -227,9 +228,25 @@ def test_bodies_and_lists_have_their_bounds(served: House) -> None:
     with served.client() as client:
         assert client.post("/events", json=[event] * 500).status_code == 202
         problem(client.post("/events", json=[event] * 501), 422)
-        problem(client.post("/events", content=b" " * (MAX_BODY_BYTES + 1)), 413)
+        problem(client.post("/events", content=b" " * (MAX_BODY_BYTES + 1), headers=AS_JSON), 413)
         chunks = (b" " * 65_536 for _ in range(20))
-        problem(client.post("/events", content=chunks), 413)  # without a Content-Length as well
+        problem(client.post("/events", content=chunks, headers=AS_JSON), 413)  # without a Content-Length as well
+
+
+@pytest.mark.parametrize("said", ["", "text/plain", "application/x-www-form-urlencoded", "application/jsonp"])
+def test_a_body_must_say_that_it_is_json(served: House, said: str) -> None:
+    with served.client() as client:
+        problem(client.post("/events", content=b"[]", headers={"Content-Type": said} if said else {}), 415)
+        problem(client.post("/events", content=b"[]", headers={"Content-Type": "application/json; charset=utf-8"}), 422)
+
+
+@pytest.mark.parametrize("path", ["/health", "/recommend/ada", "/nowhere"])
+def test_every_answer_says_that_it_is_data_for_one_caller(served: House, path: str) -> None:
+    with served.client() as client:
+        headers = client.get(path, headers={"Origin": "https://page.example"}).headers
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Cache-Control"] == "no-store"
+    assert "access-control-allow-origin" not in headers
 
 
 def test_metrics_count_by_bounded_labels(served: House) -> None:
