@@ -82,8 +82,7 @@ class Journal:
         if entry["witness"] is None:
             return 0
         witness = decode_events([entry["witness"].encode()], now=datetime.now(UTC)).events
-        found = warehouse.new_events(witness)
-        left = [] if not len(found.known) and not len(found.unknown_content) else entry["files"]
+        left = entry["files"] if len(warehouse.new_events(witness)) else []
         write_tables(self.store, {name: EVENT_SCHEMA.empty_table() for name in left if self.store.exists(name)})
         self.end()
         return len(left)

@@ -55,12 +55,13 @@ class Tally:
     entries: int = 0
     stored: int = 0
     repeated: int = 0
+    opted_out: int = 0
     files: int = 0
     recovered_files: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
 
     def add(self, other: "Tally") -> None:
-        for name in ("entries", "stored", "repeated", "files", "recovered_files"):
+        for name in ("entries", "stored", "repeated", "opted_out", "files", "recovered_files"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.rejected.update(other.rejected)
 
@@ -104,7 +105,8 @@ class Intake:
         return Tally(
             entries=len(batch),
             stored=self.warehouse.put_events(found.known),
-            repeated=len(batch.events) - len(found.known) - len(found.unknown_content),
+            repeated=len(batch.events) - len(found),
+            opted_out=found.num_opted_out,
             files=len(files),
             rejected=Counter(letter.reason for letter in letters),
         )
@@ -222,6 +224,7 @@ def _metrics(tally: Tally, seconds: float) -> dict[str, float]:
         "entries": tally.entries,
         "events_stored": tally.stored,
         "events_repeated": tally.repeated,
+        "events_of_opted_out": tally.opted_out,
         "entries_rejected": tally.rejected.total(),
         **{f"rejected: {reason}": count for reason, count in sorted(tally.rejected.items())},
         "files_written": tally.files,

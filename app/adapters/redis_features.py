@@ -98,6 +98,11 @@ class RedisFeatures:
             for start in range(0, events.num_rows, RECORD_BATCH):
                 await self._record(args=[_noted(events.slice(start, RECORD_BATCH))])
 
+    async def forget(self, user_id: str) -> None:
+        """The learner's recent events. Embeddings, which go by themselves, are used for nobody who opted out."""
+        with _translated():
+            await self._redis.unlink(_recent_key(user_id))
+
     async def begin(self) -> bool:
         with _translated():
             async with self._redis.pipeline(transaction=False) as pipe:

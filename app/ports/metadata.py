@@ -28,6 +28,10 @@ class NewEvents:
 
     known: pa.Table  # on contents that are stored
     unknown_content: pa.Table  # on contents that are not
+    num_opted_out: int  # rows that are among neither, as their learners opted out
+
+    def __len__(self) -> int:
+        return len(self.known) + len(self.unknown_content) + self.num_opted_out
 
 
 class LearnerDirectory(Protocol):

@@ -15,6 +15,7 @@ class RequestBatch:
     user_ids: tuple[str, ...]  # [B] canonical
     limits: tuple[int, ...]  # [B] items wanted
     deadline: float
+    opted_out: tuple[bool, ...] = ()  # [B], or none: whoever is known to have, beside what PostgreSQL says
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ def know(
     online: OnlineLearners | None,
     release: Release,
     now: datetime,
+    opted_out: Sequence[bool] = (),
 ) -> Known:
     """Features and exclusions of the learners; a store that did not answer is None and adds nothing.
 
@@ -42,11 +43,12 @@ def know(
     been erased since the release was trained.
     """
     size = len(user_ids)
-    opted_out = records.opted_out if records else np.zeros(size, np.bool_)
-    contents, event_types, ts = _events(records, online, opted_out)
-    user_index = release.vocabulary.index_of(user_ids)
+    out = np.array(opted_out, np.bool_) if opted_out else np.zeros(size, np.bool_)
+    known = ~out
     if records is not None:
-        user_index = np.where(records.known & ~opted_out, user_index, 0).astype(np.int32)
+        out, known = out | records.opted_out, records.known & ~out & ~records.opted_out
+    contents, event_types, ts = _events(records, online, out)
+    user_index = np.where(known, release.vocabulary.index_of(user_ids), 0).astype(np.int32)
     windows = windows_from_rows(
         contents,
         event_types,
@@ -54,14 +56,14 @@ def know(
         catalogue=release.catalogue,
         now=np.full(size, int(now.timestamp()), np.int64),
     )
-    learners = learner_features(windows, user_index=user_index, cohort_index=_cohorts(records, user_index, release))
-    completed = [
-        [] if opted_out[row] else _completed(records, row, contents[row], event_types[row]) for row in range(size)
-    ]
+    learners = learner_features(
+        windows, user_index=user_index, cohort_index=_cohorts(records, user_index, out, release)
+    )
+    completed = [[] if out[row] else _completed(records, row, contents[row], event_types[row]) for row in range(size)]
     return Known(
         learners=learners,
         exclude=completed_index(completed, release.catalogue.index_of),
-        personal=is_personal(learners, opted_out=opted_out),
+        personal=is_personal(learners, opted_out=out),
         cached=online.embeddings if online else np.full((size, release.manifest.embedding_dim), np.nan, np.float32),
     )
 
@@ -87,9 +89,11 @@ def _completed(
     return [*(records.completed[row] if records else ()), *recent]
 
 
-def _cohorts(records: LearnerRecords | None, user_index: NDArray[np.int32], release: Release) -> NDArray[np.int32]:
+def _cohorts(
+    records: LearnerRecords | None, user_index: NDArray[np.int32], opted_out: NDArray[np.bool_], release: Release
+) -> NDArray[np.int32]:
     """By what is stored now, else as the release learned it; 0 for those who opted out."""
     if records is None:
         return release.vocabulary.cohort_of_user[user_index]
-    tags = [None if out else tag for tag, out in zip(records.cohort, records.opted_out, strict=True)]
+    tags = [None if out else tag for tag, out in zip(records.cohort, opted_out, strict=True)]
     return release.vocabulary.cohort_index_of(tags)

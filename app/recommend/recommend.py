@@ -53,6 +53,7 @@ async def recommend(batch: RequestBatch, *, release: Release, stages: Stages, bu
         online=None if isinstance(online, Fault) else online,
         release=release,
         now=now,
+        opted_out=batch.opted_out,
     )
     budget.spent("features", began)
     ranking = await _ranking(batch, known, release=release, stages=stages, budget=budget)

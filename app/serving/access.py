@@ -23,6 +23,8 @@ ACCESS: dict[tuple[str, str], frozenset[Role]] = {
     ("GET", "/recommend/{user_id}"): _OF_LEARNERS,
     ("POST", "/events"): _OF_LEARNERS,
     ("POST", "/xapi/statements"): _OF_LEARNERS,
+    ("PUT", "/users/{user_id}/opt-out"): _OF_LEARNERS,
+    ("DELETE", "/users/{user_id}/opt-out"): _OF_LEARNERS,
     ("POST", "/admin/train"): frozenset({Role.ADMIN}),
     ("POST", "/admin/reindex"): frozenset({Role.ADMIN}),
     ("GET", "/admin/jobs/{submission_id}"): _READING,

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -24,6 +25,7 @@ from app.serving.event_requests import events_table, parsed
 from app.serving.gate import Envelope, Gate, caller_of, guarded_route, require_own
 from app.serving.key_source import FileKeys, UrlKeys
 from app.serving.limits import Limit, share_for_ever
+from app.serving.privacy_http import add_privacy
 from app.serving.problems import ProblemDetails, documented, respond
 from app.serving.schemas import EVENTS, EventIn, EventsAccepted, HealthReport, Recommendation
 from app.serving.service import DEFAULT_ITEMS, MAX_ITEMS, Answer, Service
@@ -80,6 +82,7 @@ def build_app(service: Service) -> FastAPI:
     _add_events(app, service)
     add_xapi(app, service)
     add_admin(app, service)
+    add_privacy(app, service)
     _add_operations(app, service)
     return app
 
@@ -137,8 +140,8 @@ def _add_events(app: FastAPI, service: Service) -> None:
         caller = caller_of(request)
         for user_id in table["user_id"].unique().to_pylist():
             require_own(caller, user_id)
-        degraded = await service.record(table)
-        body = {"event_ids": table["event_id"].to_pylist(), "degraded": degraded}
+        recorded = await service.intake.record(table)
+        body = {"event_ids": table["event_id"].to_pylist(), **asdict(recorded)}
         return Response(orjson.dumps(body), status_code=202, media_type=JSON)
 
 

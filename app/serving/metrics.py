@@ -1,5 +1,6 @@
 """What one ingress replica counts, for Prometheus. Labels are few and bounded: never an id."""
 
+from collections import Counter as Tally
 from collections.abc import Iterable, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -19,6 +20,9 @@ class EventMetrics:
         own = registry
         self._events = Counter("learnrec_events", "Events accepted", ["event_type"], registry=own)
         self._spooled = Counter("learnrec_events_spooled", "Events that the log did not take at once", registry=own)
+        self._of_opted_out = Counter(
+            "learnrec_events_of_opted_out", "Events not stored, as their learners opted out", registry=own
+        )
         self._unmapped = Counter(
             "learnrec_xapi_unmapped", "Statements that are no event, by the reason", ["reason"], registry=own
         )
@@ -28,8 +32,11 @@ class EventMetrics:
         )
 
     def accepted(self, event_types: Sequence[str]) -> None:
-        for event_type in event_types:
-            self._events.labels(event_type).inc()
+        for event_type, number in Tally(event_types).items():
+            self._events.labels(event_type).inc(number)
+
+    def of_opted_out(self, number: int) -> None:
+        self._of_opted_out.inc(number)
 
     def spooled(self, number: int) -> None:
         self._spooled.inc(number)

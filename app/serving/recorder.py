@@ -7,7 +7,7 @@ refused, and its sender told to come back.
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -49,8 +49,17 @@ class Sent:
 class Recorder:
     """`tend` runs beside the requests: it drains the spool, and brings what the features missed from the log."""
 
-    def __init__(self, entries: EntryLog, features: LiveFeatures, spool: Spool, *, metrics: EventMetrics) -> None:
-        self._entries, self._log = entries, EventLog(entries)
+    def __init__(
+        self,
+        entries: EntryLog,
+        features: LiveFeatures,
+        spool: Spool,
+        *,
+        metrics: EventMetrics,
+        wanted: Callable[[pa.Table], pa.Table] = lambda events: events,
+    ) -> None:
+        """`wanted` leaves out those of the log's events that the features are not to know."""
+        self._entries, self._log, self._wanted = entries, EventLog(entries), wanted
         self._features, self._spool, self._metrics = features, spool, metrics
         self._breaker, self._features_breaker = Breaker(COOL_DOWN_S), Breaker(COOL_DOWN_S)
         self._together = Coalescer(self._record, TOGETHER)
@@ -156,7 +165,7 @@ class Recorder:
         try:
             replay = self._log.replay(since=max(since, now - RECENT), limit=REBUILD_BATCH)
             while (batch := await asyncio.to_thread(partial(next, replay, None))) is not None:
-                await self._features.record(batch.events)
+                await self._features.record(self._wanted(batch.events))
             await self._features.settle()
         except Unavailable:
             self._missed_since = min(since, self._missed_since or since)

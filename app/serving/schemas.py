@@ -1,5 +1,6 @@
 """What goes over HTTP."""
 
+from datetime import datetime
 from typing import Annotated, Any
 
 import pyarrow as pa
@@ -35,9 +36,16 @@ EVENTS: TypeAdapter[list[EventIn]] = TypeAdapter(Annotated[list[EventIn], Field(
 
 class EventsAccepted(Closed):
     event_ids: list[str] = Field(description="in the order sent")
+    not_stored: list[str] = Field(description="of these, those whose learners opted out")
     degraded: list[str] = Field(
         description="event_log: they wait on a disk; redis: the next recommendation may not know them yet"
     )
+
+
+class OptOut(Closed):
+    user_id: str
+    opted_out: bool
+    since: datetime | None
 
 
 class Item(Closed):

@@ -10,11 +10,9 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
-from app.adapters import logs
 from app.adapters.postgres.directory import PostgresLearnerDirectory
 from app.adapters.postgres.popular import PostgresPopularContents
 from app.adapters.redis_features import RedisFeatures
-from app.adapters.spool import Spool
 from app.domain.releases import Trial
 from app.domain.slates import Slate
 from app.errors import Unavailable
@@ -27,11 +25,11 @@ from app.recommend.slates import without_release
 from app.serving.arguments import GraphArguments
 from app.serving.calls import Stage
 from app.serving.coalescer import Coalescer, Gathering
+from app.serving.intake import Intake
 from app.serving.keeper import ReleaseKeeper
 from app.serving.live_stages import LiveStages, World
 from app.serving.metrics import Metrics
 from app.serving.monitor import Health, Monitor
-from app.serving.recorder import LOG_S, Recorder
 from app.serving.trials import Arm, Trials
 from app.settings import Settings
 
@@ -45,8 +43,6 @@ MAX_CONNECTIONS = 16
 
 FEWEST = 64
 """Requests that may be under way however slow everything is: 50 requests/s of 200 ms each are 10."""
-
-LOG_GROUP = "ingest_events"
 
 HURRIES_MS = (10, 20, 50, 100, 200, 500, 1000)
 """Classes of budgets below the usual one. Requests travel only with others of their class: a batch has one deadline,
@@ -85,9 +81,7 @@ class Service:
         connections = min(arguments.max_in_flight + 1, MAX_CONNECTIONS)
         self._directory = PostgresLearnerDirectory(settings.need("postgres_url"), pool_size=connections)
         self._features = RedisFeatures(settings.need("redis_url"))
-        self._entries = logs.event_entries(settings, timeout_s=LOG_S)
-        spool = Spool(settings.spool_path, max_bytes=settings.spool_max_mb * 2**20)
-        self._recorder = Recorder(self._entries, self._features, spool, metrics=self.metrics.events)
+        self.intake = Intake(settings, self._features, self.metrics.events)
         self._popular_contents = PostgresPopularContents(settings.need("postgres_url"))
         self._world = World(
             self._directory, self._features, embedder, retriever, ranker, settings.request_timeout_ms / 1000
@@ -99,7 +93,7 @@ class Service:
             pings={
                 "postgres": self._directory.ping,
                 "redis": self._features.ping,
-                "event_log": lambda: asyncio.to_thread(self._entries.lag, group=LOG_GROUP),
+                "event_log": self.intake.ping,
             },
             switch=self._serve,
             try_out=self._try_out,
@@ -119,24 +113,21 @@ class Service:
         self._asked_lately: deque[str] = deque(maxlen=REHEARSALS[-1])
         self._popular: tuple[float, pa.Table] | None = None
         self._watching: asyncio.Task[None] | None = None
-        self._tending: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         await self._directory.__aenter__()
         await asyncio.to_thread(self._keeper.start)
         await self._monitor.look()
         self._watching = asyncio.create_task(self._monitor.run())
-        self._tending = asyncio.create_task(self._recorder.tend())
+        await self.intake.start()
 
     async def close(self) -> None:
-        for task in (self._watching, self._tending):
-            if task is not None:
-                task.cancel()
-        self._recorder.close()
+        if self._watching is not None:
+            self._watching.cancel()
+        self.intake.close()
         await asyncio.to_thread(self._keeper.close)
         await self._directory.__aexit__(None, None, None)
         await self._features.close()
-        self._entries.__exit__(None, None, None)
 
     @property
     def health(self) -> Health:
@@ -145,8 +136,8 @@ class Service:
     @property
     def alive(self) -> bool:
         """Whether the threads and tasks behind the requests still run."""
-        tasks = (self._watching, self._tending)
-        return self._keeper.alive and all(task is not None and not task.done() for task in tasks)
+        watching = self._watching is not None and not self._watching.done()
+        return watching and self._keeper.alive and self.intake.alive
 
     async def recommend(self, user_id: str, limit: int, *, timeout_ms: int | None = None) -> Answer:
         """`user_id` is canonical; `timeout_ms` may lower the usual budget.
@@ -175,13 +166,6 @@ class Service:
             return None
         self.metrics.refused()
         return f"{self._admission.num_under_way} requests are under way: more would be late"
-
-    async def record(self, events: pa.Table) -> tuple[str, ...]:
-        """Accept events of EVENT_SCHEMA, and let the next recommendation know them; returns what did not work.
-
-        Raises Unavailable: they can be kept nowhere.
-        """
-        return await self._recorder.record(events)
 
     def _company(self, question: Question) -> tuple[int, bool]:
         if question.budget_ms == self.settings.request_timeout_ms:
@@ -225,6 +209,7 @@ class Service:
             user_ids=tuple(question.user_id for question in questions),
             limits=tuple(question.limit for question in questions),
             deadline=min(question.deadline for question in questions),
+            opted_out=self.intake.opt_outs.among([question.user_id for question in questions]),
         )
         outcome = await self._trials.answered(batch) if questions[0].on_trial else None
         if outcome is None:

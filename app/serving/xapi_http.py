@@ -14,6 +14,7 @@ from app.serving.schemas import EventIn
 from app.serving.service import Service
 from app.serving.xapi import STATEMENTS, VERSION, Mapping
 
+OPTED_OUT = "the learner opted out"
 _BODY = {
     "requestBody": {
         "required": True,
@@ -42,13 +43,15 @@ def add_xapi(app: FastAPI, service: Service) -> None:
         ids = [statement.id or own for statement, own in zip(sent, new_ids(len(sent)), strict=True)]
         found = [mapping.event_of(each, event_id=own) for each, own in zip(sent, ids, strict=True)]
         events = {row: event for row, event in enumerate(found) if isinstance(event, EventIn)}
+        unmapped = {row: reason for row, reason in enumerate(found) if isinstance(reason, str)}
         degraded: tuple[str, ...] = ()
         if events:
             table = events_table(list(events.values()), now=datetime.now(UTC), status=400, rows=list(events))
             for user_id in table["user_id"].unique().to_pylist():
                 require_own(caller_of(request), user_id)
-            degraded = await service.record(table)
-        unmapped = {row: reason for row, reason in enumerate(found) if isinstance(reason, str)}
+            recorded = await service.intake.record(table)
+            degraded, not_stored = recorded.degraded, set(recorded.not_stored)
+            unmapped |= {row: OPTED_OUT for row in events if ids[row] in not_stored}
         service.metrics.events.unmapped(list(unmapped.values()))
         return Response(orjson.dumps(ids), media_type="application/json", headers=_headers(unmapped, degraded))
 

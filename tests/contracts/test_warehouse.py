@@ -188,5 +188,5 @@ def test_migrating_again_or_at_once_changes_nothing(empty_postgres: str) -> None
         thread.join(timeout=30)
     migrate(empty_postgres)
 
-    assert ask(empty_postgres, "SELECT version_num FROM alembic_version") == [("0002",)]
+    assert ask(empty_postgres, "SELECT version_num FROM alembic_version") == [("0003",)]
     assert ask(empty_postgres, "SELECT count(*) FROM users") == [(0,)]

@@ -59,10 +59,12 @@ ON CONFLICT (user_id) DO UPDATE SET
 # By event_id alone, where the partitioned primary key needs ts too: a client may send an event again with a new time.
 # Two arrays, not rows: psycopg waits for each row of a result by itself.
 _NEW_EVENTS = """
-SELECT array_agg(row ORDER BY row) FILTER (WHERE known), array_agg(row ORDER BY row) FILTER (WHERE NOT known)
+SELECT array_agg(row ORDER BY row) FILTER (WHERE known AND NOT out),
+    array_agg(row ORDER BY row) FILTER (WHERE NOT known AND NOT out), count(*) FILTER (WHERE out)
 FROM (
-    SELECT row, EXISTS (SELECT 1 FROM contents WHERE contents.content_id = first.content_id) AS known
-    FROM (SELECT DISTINCT ON (event_id) row, event_id, content_id FROM staged ORDER BY event_id, row) AS first
+    SELECT row, EXISTS (SELECT 1 FROM contents WHERE contents.content_id = first.content_id) AS known,
+        EXISTS (SELECT 1 FROM users WHERE users.user_id = first.user_id AND opted_out_at IS NOT NULL) AS out
+    FROM (SELECT DISTINCT ON (event_id) row, event_id, user_id, content_id FROM staged ORDER BY event_id, row) AS first
     WHERE NOT EXISTS (SELECT 1 FROM events WHERE events.event_id = first.event_id)
 ) AS new
 """
@@ -107,6 +109,12 @@ _EVENT_COLUMNS: dict[str, LiteralString] = {
     "value": "double precision",
     "ts": "timestamptz",
 }
+_NEW_EVENT_COLUMNS: dict[str, LiteralString] = {
+    "event_id": "uuid",
+    "user_id": "uuid",
+    "content_id": "uuid",
+    "row": "bigint",
+}
 _STAGED = "staged"
 
 
@@ -143,13 +151,13 @@ class PostgresWarehouse:
         return self._put(_EVENT_COLUMNS, events, _PUT_EVENTS, _PUT_COMPLETIONS, _PUT_ACTIVITY)
 
     def new_events(self, events: pa.Table) -> NewEvents:
-        rows = events.select(["event_id", "content_id"])
+        rows = events.select(["event_id", "user_id", "content_id"])
         numbered = rows.append_column("row", pa.array(np.arange(len(rows))))
         with self._transaction() as cursor:
-            stage(cursor, _STAGED, {"event_id": "uuid", "content_id": "uuid", "row": "bigint"}, rows=numbered)
-            found = cursor.execute(_NEW_EVENTS, binary=True).fetchone()
-        known, unknown = (pa.array(rows or [], pa.int64()) for rows in found or ((), ()))
-        return NewEvents(known=events.take(known), unknown_content=events.take(unknown))
+            stage(cursor, _STAGED, _NEW_EVENT_COLUMNS, rows=numbered)
+            found, unknown, num_opted_out = cursor.execute(_NEW_EVENTS, binary=True).fetchone() or ((), (), 0)
+        known, unknown = (pa.array(rows or [], pa.int64()) for rows in (found, unknown))
+        return NewEvents(events.take(known), events.take(unknown), num_opted_out)
 
     def stored(self, events: pa.Table) -> pa.Table:
         """The rows that are stored as they are, by event_id and ts, each once."""
