@@ -97,6 +97,14 @@ class Settings(BaseSettings):
     jwt_private_key_path: Path | None = Field(
         default=None, description="development signing key; default: VAR/keys/jwt.pem"
     )
+    pseudonym_keys: SecretStr | None = Field(
+        default=None,
+        description="secrets of 32 characters or more, newest first, comma between: learners' pseudonyms in Parquet, "
+        "releases and logs; default: VAR/keys/pseudonyms, made where objects are kept in VAR too",
+    )
+    receipt_key: Path | None = Field(
+        default=None, description="Ed25519 key (PEM) that signs receipts of erasures; default: VAR/keys/receipts.pem"
+    )
     jwt_issuer: str = "learnrec"
     jwt_audience: str = "learnrec"
     ray_auth_token: SecretStr | None = None
@@ -108,6 +116,14 @@ class Settings(BaseSettings):
     @property
     def spool_path(self) -> Path:
         return (self.spool_dir or self.var_dir / "spool") / "events.db"
+
+    @property
+    def pseudonym_keys_path(self) -> Path:
+        return self.var_dir / "keys" / "pseudonyms"
+
+    @property
+    def receipt_key_path(self) -> Path:
+        return self.receipt_key or self.var_dir / "keys" / "receipts.pem"
 
     @property
     def jwks_path(self) -> Path:

@@ -86,6 +86,9 @@ class Shelf:
 VERDICT, IMPORTANCE, WEIGHTS = "verdict.json", "importance.json", "weights.npy"
 """Files of a run of train_ranking, beside the ranker."""
 
+PSEUDONYM_KEY = "pseudonym_key"
+"""Fact of a run of build_features: the name of the key under which its vocabulary knows learners."""
+
 FEATURES = Shelf("learning-features", "build_features", runs="runs/")
 TOWERS = Shelf("learning-models/towers", "train_retrieval")
 RANKERS = Shelf("learning-models/rankers", "train_ranking")

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import ray.data
 from pydantic import Field
 
+from app.adapters.keyring import load_keyring
 from app.domain.ids import canonical_ids
 from app.domain.releases import PRODUCTION, STAGING, Manifest
 from app.errors import InvalidInput, NotFound
@@ -45,6 +46,9 @@ class Spec(JobSpec):
     )
     learners: str | list[str] = Field(
         default=ALL, description="all, a list of ids, or a file: CSV with a column user_id, or an id a line"
+    )
+    raw_ids: bool = Field(
+        default=False, description="name learners by their ids, for whoever sends the lists; else by pseudonyms"
     )
     batch_size: int = Field(default=256, ge=1, le=10_000, description="learners that are answered together")
     num_actors: int = Field(default=0, ge=0, le=1_000, description="processes with the models; 0: one a free CPU")
@@ -140,6 +144,7 @@ def _recommend(spec: Spec, settings: Settings, asked: list[str], *, planned: Pla
         num_candidates=spec.num_candidates,
         now=now,
         num_threads=max(1, useful // num_actors),
+        key=None if spec.raw_ids else load_keyring(settings).current,
     )
     answers = ray.data.from_arrow(batches).map_batches(
         Recommender,

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 import ray.data
 from pydantic import Field
 
+from app.adapters.keyring import load_keyring
 from app.adapters.object_store import ObjectStore
 from app.adapters.redis_features import RedisFeatures
 from app.errors import Conflict, NotFound
@@ -30,7 +31,7 @@ from app.features.items import Popularity, as_share
 from app.features.ranking import FEATURE_SCHEMA
 from app.settings import Settings
 from jobs import snapshots, stores
-from jobs.artefacts import FEATURES, earlier, plan
+from jobs.artefacts import FEATURES, PSEUDONYM_KEY, earlier, plan
 from jobs.event_files import EVENTS
 from jobs.feature_parts import Indices, Part
 from jobs.job import JobResult, JobSpec
@@ -58,6 +59,7 @@ class Source:
     indices: Indices
     files: list[str]  # paths below EVENTS
     inputs: dict[str, str]
+    key_name: str  # of the pseudonyms of the learners
 
 
 def run(spec: Spec, settings: Settings) -> JobResult:
@@ -77,7 +79,10 @@ def run(spec: Spec, settings: Settings) -> JobResult:
             raise Conflict("none of the events is of a known learner on a known content: import learners and contents")
         _to_redis(items, settings)
         manifest = planned.manifest(
-            metrics=metrics, facts={"feature_schema": FEATURE_SCHEMA}, mlflow_run=track.run_id, run_url=track.url
+            metrics=metrics,
+            facts={"feature_schema": FEATURE_SCHEMA, PSEUDONYM_KEY: source.key_name},
+            mlflow_run=track.run_id,
+            run_url=track.url,
         )
     FEATURES.publish(store, manifest, fingerprint=planned.fingerprint)
     return manifest.result(reused=False)
@@ -86,7 +91,9 @@ def run(spec: Spec, settings: Settings) -> JobResult:
 def _source(store: ObjectStore, settings: Settings) -> Source:
     with stores.warehouse(settings) as warehouse:
         users, contents = warehouse.read("users"), warehouse.read("contents")
-    users = users.filter(~pc.field("opted_out")).drop_columns("opted_out").sort_by("user_id")
+    key = load_keyring(settings).current
+    users = key.of_column(users.filter(~pc.field("opted_out")).drop_columns(["opted_out", "external_id"]))
+    users = users.sort_by("user_id")
     contents = contents.sort_by("content_id")
     files = {name: size for name, size in store.files(EVENTS).items() if name.endswith(".parquet")}
     for what, count in (("learners", users.num_rows), ("contents", contents.num_rows), ("event files", len(files))):
@@ -98,7 +105,7 @@ def _source(store: ObjectStore, settings: Settings) -> Source:
         "contents": _digest(_ipc(contents)),
         "feature_schema": str(FEATURE_SCHEMA),
     }
-    return Source(Indices(Catalogue.build(contents), LearnerVocabulary.build(users)), sorted(files), inputs)
+    return Source(Indices(Catalogue.build(contents), LearnerVocabulary.build(users)), sorted(files), inputs, key.name)
 
 
 def build(store: ObjectStore, folder: str, source: Source, *, num_partitions: int = 0) -> pa.Table:

@@ -10,10 +10,12 @@ from datetime import datetime
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from app.adapters.keyring import load_keyring
 from app.adapters.object_store import ObjectStore
 from app.adapters.postgres.directory import PostgresLearnerDirectory
 from app.adapters.redis_features import RedisFeatures
 from app.adapters.release_files import fetch_release
+from app.domain.pseudonyms import PseudonymKey
 from app.domain.slates import ServedBy, Slate
 from app.errors import LearnrecError, Unavailable
 from app.models.release import Release, load_release
@@ -39,7 +41,7 @@ LISTS = pa.schema(
     ],
     metadata={"version": "1"},
 )
-"""One row a learner and position, from 1; a learner's rows follow each other. Ids are canonical."""
+"""One row a learner and position, from 1; a learner's rows follow each other. Learners go by pseudonyms, or by ids."""
 
 
 COUNTS, ERROR = ("learners", "rows", *map(str, ServedBy)), "error"
@@ -57,6 +59,7 @@ class BulkTask:
     num_candidates: int
     now: datetime
     num_threads: int
+    key: PseudonymKey | None  # under which the lists name learners; None: by their ids
 
 
 class Recommender:
@@ -73,6 +76,7 @@ class Recommender:
         try:
             slates = self._runner.run(self._slates(tuple(learners["user_id"].to_pylist())))
             rows = _rows(slates)
+            rows = rows if self._task.key is None else self._task.key.of_column(rows)
             sink = pa.BufferOutputStream()
             pq.write_table(rows, sink, compression="zstd")
             name = f"part-{learners['number'][0].as_py():09d}.parquet"  # a batch done again replaces its file
@@ -86,7 +90,8 @@ class Recommender:
     async def _open(self) -> tuple[Release, LocalStages]:
         """Clients belong to the loop that they are made on."""
         task, settings = self._task, self._task.settings
-        release = load_release(fetch_release(self._store, task.release_id, settings.var_dir / "releases"))
+        folder = fetch_release(self._store, task.release_id, settings.var_dir / "releases")
+        release = load_release(folder, load_keyring(settings))
         directory = PostgresLearnerDirectory(settings.need("postgres_url"), pool_size=1, timeout_s=STORE_TIMEOUT_S)
         await directory.__aenter__()
         features = RedisFeatures(settings.need("redis_url"), timeout_s=STORE_TIMEOUT_S)

@@ -3,9 +3,9 @@
 `learning-events/events/year=YYYY/month=MM/day=DD/part-{position}.parquet`   EVENT_SCHEMA, by event time
 `learning-events/journal/{group}.json`                                       what is being written right now
 
-Files are named after the log position of the first event in them that was new, so a batch that is written again
-replaces its files. Should the second attempt cut the batch elsewhere, the journal still knows the first one's files,
-and they are left without rows.
+Learners go by pseudonyms. Files are named after the log position of the first event in them that was new,
+so a batch that is written again replaces its files. Should the second attempt cut the batch elsewhere, the journal
+still knows the first one's files, and they are left without rows.
 """
 
 from collections.abc import Sequence
@@ -20,6 +20,7 @@ from app.adapters.event_codec import decode_events, encode_events
 from app.adapters.object_store import ObjectStore
 from app.adapters.parquet import read_tables, write_tables
 from app.domain.events import EVENT_SCHEMA
+from app.domain.pseudonyms import PseudonymKey
 from app.errors import NotFound
 from app.ports.metadata import Warehouse
 
@@ -39,10 +40,10 @@ def files_by_day(events: pa.Table, position: str) -> dict[str, pa.Table]:
     }
 
 
-def complete_parquet(store: ObjectStore, events: pa.Table) -> int:
+def complete_parquet(store: ObjectStore, events: pa.Table, key: PseudonymKey) -> int:
     """Write those of `events`, each there once, that the files of their days lack; returns their number."""
     files: dict[str, pa.Table] = {}
-    for name, of_day in files_by_day(events, "added").items():
+    for name, of_day in files_by_day(key.of_column(events), "added").items():
         folder = name.rpartition("/")[0]
         there = [f"{folder}/{each}" for each in store.files(folder)]
         ids = set(read_tables(store, there)["event_id"].to_pylist() if there else ())

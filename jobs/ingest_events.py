@@ -22,9 +22,11 @@ from app.adapters import logs
 from app.adapters.dead_letters import DeadLetter, DeadLetters
 from app.adapters.event_codec import encode_events
 from app.adapters.event_log import EventLog, LogBatch
+from app.adapters.keyring import load_keyring
 from app.adapters.object_store import ObjectStore
 from app.adapters.parquet import write_tables
 from app.adapters.postgres.warehouse import PostgresWarehouse
+from app.domain.pseudonyms import PseudonymKey
 from app.settings import Settings
 from jobs import stores
 from jobs.event_files import EVENTS, Journal, files_by_day
@@ -56,12 +58,13 @@ class Tally:
     stored: int = 0
     repeated: int = 0
     opted_out: int = 0
+    erased: int = 0
     files: int = 0
     recovered_files: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
 
     def add(self, other: "Tally") -> None:
-        for name in ("entries", "stored", "repeated", "opted_out", "files", "recovered_files"):
+        for name in ("entries", "stored", "repeated", "opted_out", "erased", "files", "recovered_files"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.rejected.update(other.rejected)
 
@@ -75,6 +78,7 @@ class Intake:
     warehouse: PostgresWarehouse
     store: ObjectStore
     group: str
+    key: PseudonymKey  # under which Parquet names learners
 
     def batch(self, partition: str, limit: int) -> Tally:
         """Take in up to `limit` entries more of a partition; a tally without entries where there are none."""
@@ -97,8 +101,9 @@ class Intake:
         position_of = dict(zip(reversed(ids), reversed(batch.positions), strict=True))  # the first of repeats wins
         files: dict[str, pa.Table] = {}
         if len(found.known):
-            files = files_by_day(found.known, position_of[found.known.column("event_id")[0].as_py()])
-            journal.begin(found.known.slice(0, 1), list(files))
+            kept = self.key.of_column(found.known)
+            files = files_by_day(kept, position_of[kept.column("event_id")[0].as_py()])
+            journal.begin(kept.slice(0, 1), list(files))
         write_tables(self.store, files)
         letters = [*_on_unknown_contents(found.unknown_content, position_of), *_unreadable(batch)]
         self.dead.put(letters)
@@ -107,6 +112,7 @@ class Intake:
             stored=self.warehouse.put_events(found.known),
             repeated=len(batch.events) - len(found),
             opted_out=found.num_opted_out,
+            erased=found.num_erased,
             files=len(files),
             rejected=Counter(letter.reason for letter in letters),
         )
@@ -131,7 +137,7 @@ def open_intake(settings: Settings, group: str) -> Iterator[Intake]:
         logs.event_log(settings) as log,
         logs.dead_letters(settings) as dead,
     ):
-        yield Intake(log, dead, warehouse, stores.objects(settings), group)
+        yield Intake(log, dead, warehouse, stores.objects(settings), group, load_keyring(settings).current)
 
 
 def run(spec: Spec, settings: Settings) -> JobResult:
@@ -225,6 +231,7 @@ def _metrics(tally: Tally, seconds: float) -> dict[str, float]:
         "events_stored": tally.stored,
         "events_repeated": tally.repeated,
         "events_of_opted_out": tally.opted_out,
+        "events_of_erased": tally.erased,
         "entries_rejected": tally.rejected.total(),
         **{f"rejected: {reason}": count for reason, count in sorted(tally.rejected.items())},
         "files_written": tally.files,

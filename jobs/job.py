@@ -20,6 +20,8 @@ JOBS = {
     "tune": "jobs.tune",
     "replay_events": "jobs.replay_events",
     "retention": "jobs.retention",
+    "erase_learners": "jobs.erase_learners",
+    "rotate_pseudonyms": "jobs.rotate_pseudonyms",
     "batch_recommend": "jobs.batch_recommend",
 }
 """Name to module, those of the pipeline first, in its order; modules are imported when they are asked for."""

@@ -9,7 +9,18 @@ from app.errors import Conflict
 from app.features.ranking import FEATURE_SCHEMA
 from app.settings import Settings
 from jobs import stores
-from jobs.artefacts import FEATURES, INDEXES, RANKERS, TOWERS, VERDICT, Plan, RunManifest, Shelf, plan
+from jobs.artefacts import (
+    FEATURES,
+    INDEXES,
+    PSEUDONYM_KEY,
+    RANKERS,
+    TOWERS,
+    VERDICT,
+    Plan,
+    RunManifest,
+    Shelf,
+    plan,
+)
 from jobs.job import JobResult, JobSpec
 from jobs.progress import steps
 from jobs.ray_session import on_cluster, ray_session
@@ -95,6 +106,7 @@ def _manifest(
         num_learners=int(features.metrics["num_learners"]),
         collection=str(index.facts["collection"]),
         data_snapshot=features.run,
+        pseudonym_key=str(features.facts.get(PSEUDONYM_KEY, "")),
         runs=runs,
         metrics=verdict,
         files=files,

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import AwareDatetime, Field
 
 from app.adapters import logs
+from app.adapters.keyring import load_keyring
 from app.adapters.redis_features import RECENT_TTL_S, RedisFeatures
 from app.errors import InvalidInput
 from app.ports.entry_log import RETENTION
@@ -41,6 +42,7 @@ def run(spec: Spec, settings: Settings) -> JobResult:
     until = None if spec.until == "end" else spec.until
     if until and until <= since:
         raise InvalidInput(f"nothing can be from {since:%F %T} to {until:%F %T}: give a `since` before `until`")
+    key = load_keyring(settings).current
     store, counts = stores.objects(settings), {"entries": 0, "to_postgresql": 0, "to_parquet": 0, "unknown_content": 0}
     with (
         stores.warehouse(settings) as warehouse,
@@ -55,7 +57,7 @@ def run(spec: Spec, settings: Settings) -> JobResult:
             counts["unknown_content"] += len(new.unknown_content)
             counts["to_postgresql"] += warehouse.put_events(new.known)
             stored = warehouse.stored(events)
-            counts["to_parquet"] += complete_parquet(store, stored)
+            counts["to_parquet"] += complete_parquet(store, stored, key)
             asyncio.run(_to_redis(settings, stored))
             advance(counts["entries"], f"{counts['entries']:,} entries")
     return JobResult(JOB, EVENTS, {name: float(count) for name, count in counts.items()})

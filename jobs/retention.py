@@ -7,8 +7,10 @@ from datetime import UTC, date, datetime, timedelta
 
 from pydantic import Field
 
+from app.adapters.keyring import load_keyring
 from app.adapters.object_store import ObjectStore
 from app.adapters.postgres.months import PostgresMonths
+from app.domain.pseudonyms import PseudonymKey
 from app.settings import Settings
 from jobs import stores
 from jobs.artefacts import FEATURES, MANIFEST
@@ -29,7 +31,7 @@ class Spec(JobSpec):
 
 def run(spec: Spec, settings: Settings) -> JobResult:
     """Raises Conflict: another run is at it; Unavailable: a store does not answer."""
-    now, store = datetime.now(UTC), stores.objects(settings)
+    now, store, key = datetime.now(UTC), stores.objects(settings), load_keyring(settings).current
     with (
         stores.warehouse(settings) as lock,
         lock.exclusive(JOB),
@@ -43,7 +45,7 @@ def run(spec: Spec, settings: Settings) -> JobResult:
             for number, month in enumerate(old):
                 advance(number, f"{month:%Y-%m}: from PostgreSQL to Parquet alone")
                 if not spec.dry_run:
-                    added += archive(months, store, month)
+                    added += archive(months, store, month, key=key)
                     months.drop(month)
     stale = _stale(store, before=now - timedelta(days=spec.aggregate_days))
     if not spec.dry_run:
@@ -53,10 +55,10 @@ def run(spec: Spec, settings: Settings) -> JobResult:
     return JobResult(JOB, "dry run" if spec.dry_run else EVENTS, {name: float(count) for name, count in counts.items()})
 
 
-def archive(months: PostgresMonths, store: ObjectStore, month: date) -> int:
+def archive(months: PostgresMonths, store: ObjectStore, month: date, *, key: PseudonymKey) -> int:
     """Write what Parquet lacks of the month, day by day; returns how many events that were."""
     days = (_next_month(month) - month).days
-    return sum(complete_parquet(store, months.day(month + timedelta(days=number))) for number in range(days))
+    return sum(complete_parquet(store, months.day(month + timedelta(days=number)), key) for number in range(days))
 
 
 def _stale(store: ObjectStore, *, before: datetime) -> list[str]:

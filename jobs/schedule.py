@@ -36,6 +36,7 @@ SCHEDULE = (
     Entry("features", "0 * * * *", (Step("build_features"),)),
     Entry("new-contents", "0 * * * *", (Step("build_index", ("incremental=true",)),)),
     Entry("retention", "30 1 * * *", (Step("retention"),)),
+    Entry("erasures", "15 * * * *", (Step("erase_learners"),)),  # those that a crash left unfinished
     Entry("ranker", "0 2 * * mon-sat", _RELEASE),
     Entry("towers", "0 2 * * sun", (Step("train_retrieval"), *_RELEASE)),
 )

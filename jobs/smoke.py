@@ -5,8 +5,7 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-import numpy as np
-
+from app.adapters.keyring import load_keyring
 from app.adapters.object_store import ObjectStore
 from app.adapters.postgres.directory import PostgresLearnerDirectory
 from app.adapters.redis_features import RedisFeatures
@@ -27,7 +26,7 @@ NOBODY = "a learner whom no release knows"
 
 
 def smoke(settings: Settings, release_ids: Sequence[str]) -> list[Smoke]:
-    """Each release's answers, to learners that the first one knows. Raises NotFound: the files of one are gone."""
+    """Each release's answers, to learners who were active lately. Raises NotFound: the files of one are gone."""
     with ray_session(settings):
         return on_cluster(_smoke, settings, tuple(release_ids))
 
@@ -39,13 +38,12 @@ def _smoke(settings: Settings, release_ids: Sequence[str]) -> list[Smoke]:
 
 async def _ask_each(settings: Settings, release_ids: Sequence[str]) -> list[Smoke]:
     store, folder = ObjectStore(settings.object_store_uri), settings.var_dir / "releases"
-    releases = [load_release(fetch_release(store, one, folder)) for one in release_ids]
-    known = releases[0].vocabulary.user_ids
-    places = np.unique(np.linspace(0, len(known) - 1, NUM_LEARNERS).astype(int)) if len(known) else ()
-    asked = (canonical_id(NOBODY), *(known[place] for place in places))
+    keyring = load_keyring(settings)
+    releases = [load_release(fetch_release(store, one, folder), keyring) for one in release_ids]
     features = RedisFeatures(settings.need("redis_url"))
     found = []
     async with PostgresLearnerDirectory(settings.need("postgres_url")) as directory, features:
+        asked = (canonical_id(NOBODY), *await directory.active(limit=NUM_LEARNERS))
         for release in releases:
             stages = LocalStages(release, directory=directory, features=features, num_threads=1)
             batch = RequestBatch(asked, (NUM_WANTED,) * len(asked), time.monotonic() + PATIENCE_S)

@@ -2,6 +2,7 @@
 
 from contextlib import AbstractContextManager
 
+from app.adapters.keyring import load_keyring
 from app.adapters.object_store import ObjectStore
 from app.adapters.postgres.warehouse import PostgresWarehouse
 from app.settings import Settings
@@ -9,7 +10,7 @@ from app.settings import Settings
 
 def warehouse(settings: Settings) -> AbstractContextManager[PostgresWarehouse]:
     """PostgreSQL in bulk. Raises Unavailable, and InvalidInput where there is no address."""
-    return PostgresWarehouse(settings.need("postgres_url"))
+    return PostgresWarehouse(settings.need("postgres_url"), keyring=load_keyring(settings))
 
 
 def objects(settings: Settings) -> ObjectStore:

@@ -1,6 +1,7 @@
 """Releases in MLflow's model registry, over its REST API 2.0.
 
 One registered model, one version a release. Tags of a version: `release_id` and `manifest` (the whole of it, JSON).
+Tags `erased.LEARNER` of a version: who helped to train it and was erased since.
 Aliases are MLflow's own; tag `history.ALIAS` of the model keeps what each stood for, oldest first; tag `trial` says who
 gets the release under `candidate`.
 The MLflow client would do the same at 180 MB and 5 s of imports in every replica that polls an alias.
@@ -16,7 +17,7 @@ from pydantic import ValidationError
 from app.domain.releases import CANDIDATE, Manifest, Trial
 from app.errors import Conflict, NotFound, Unavailable
 
-MODEL, TRIAL = "learnrec", "trial"
+MODEL, TRIAL, ERASED = "learnrec", "trial", "erased"
 MAX_HISTORY = 50
 """Targets of an alias that are remembered."""
 
@@ -76,6 +77,13 @@ class MlflowRegistry:
         self._call("POST", "registered-models/set-tag", tag)
         target = {"name": self.model, "alias": alias, "version": version}
         self._call("POST", "registered-models/alias", target)
+
+    def mark_erased(self, release_ids: Sequence[str], learner: str, *, at: str) -> None:
+        """A learner, by pseudonym, who helped to train these releases was erased; those not registered are left out."""
+        for release_id in release_ids:
+            for version in self._versions(release_id):
+                tag = {"name": self.model, "version": version["version"], "key": f"{ERASED}.{learner}", "value": at}
+                self._call("POST", "model-versions/set-tag", tag)
 
     def aliased(self, alias: str) -> str | None:
         """The release id under `alias`, or None; one request."""

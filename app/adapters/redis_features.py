@@ -12,7 +12,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import orjson
@@ -30,7 +30,7 @@ RECENT_TTL_S, EMBEDDING_TTL_S, POPULARITY_TTL_S = 3_600, 24 * 3_600, 6 * 3_600
 BUILDING_TTL_S, SETTLED_TTL_S = 60, 24 * 3_600
 MARK, BUILDING, SETTLED = "learnrec:features", b"building", b"settled"
 MAX_CONNECTIONS = 16
-PUT_BATCH = 5_000
+PUT_BATCH, SCAN_BATCH = 5_000, 10_000
 RECORD_BATCH = 1_000
 """Events in one script: Redis does nothing else for a few milliseconds."""
 
@@ -103,6 +103,24 @@ class RedisFeatures:
         with _translated():
             await self._redis.unlink(_recent_key(user_id))
 
+    async def erase(self, user_id: str) -> int:
+        """Every key of the learner; returns how many there were."""
+        with _translated():
+            keys = [key async for key in self._redis.scan_iter(f"user:{user_id}:*", count=SCAN_BATCH)]
+            return int(await self._redis.unlink(*keys)) if keys else 0
+
+    async def stored_of(self, user_id: str) -> dict[str, list[str]]:
+        """The learner's keys: recent events as they stand there, of embeddings only that there are some."""
+        with _translated():
+            keys = [key async for key in self._redis.scan_iter(f"user:{user_id}:*", count=SCAN_BATCH)]
+            recent = await self._redis.zrange(_recent_key(user_id), 0, -1)
+        return {"keys": sorted(map(_text, keys)), "recent_items": list(map(_text, recent))}
+
+    async def num_keys(self, user_id: str) -> int:
+        """Keys of the learner."""
+        with _translated():
+            return sum([1 async for _ in self._redis.scan_iter(f"user:{user_id}:*", count=SCAN_BATCH)])
+
     async def begin(self) -> bool:
         with _translated():
             async with self._redis.pipeline(transaction=False) as pipe:
@@ -157,6 +175,10 @@ def _noted(events: pa.Table) -> bytes:
         recent.setdefault(user_id, []).extend((repr(ts), f"{content_id}|{event_type}|{event_id}"))
         learners.setdefault(content_id, []).append(user_id)
     return orjson.dumps({"recent": recent, "learners": learners})
+
+
+def _text(value: Any) -> str:
+    return bytes(value).decode()
 
 
 def _recent_key(user_id: str) -> str:

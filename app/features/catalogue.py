@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from app.domain.contents import CONTENT_TYPES
 from app.domain.ids import id_keys
+from app.domain.pseudonyms import PLAIN, PseudonymKey
 from app.features.arrays import load_arrays, save_arrays
 
 MAX_TAGS = 8
@@ -125,8 +126,16 @@ def _tag_matrix(column: pa.ChunkedArray) -> tuple[list[str], NDArray[np.int32]]:
 class LearnerVocabulary:
     """Known learners and cohorts; index 0 stands for the unknown."""
 
-    def __init__(self, user_ids: Sequence[str], cohort_index: NDArray[np.int32], cohorts: Sequence[str]) -> None:
-        self.user_ids = tuple(user_ids)  # row r has user index r + 1
+    def __init__(
+        self,
+        user_ids: Sequence[str],
+        cohort_index: NDArray[np.int32],
+        cohorts: Sequence[str],
+        *,
+        key: PseudonymKey = PLAIN,
+    ) -> None:
+        self.user_ids = tuple(user_ids)  # row r has user index r + 1; pseudonyms under `key`
+        self._key = key
         self.cohorts = tuple(cohorts)  # position c has cohort index c + 1
         self.cohort_of_user = np.r_[np.int32(0), cohort_index].astype(np.int32)  # [1 + U] cohort index by user index
         self._rows = KeyIndex(self.user_ids)
@@ -137,7 +146,7 @@ class LearnerVocabulary:
 
     def index_of(self, user_ids: Iterable[str]) -> NDArray[np.int32]:
         """User index of each canonical id, 0 where unknown. `[n]`."""
-        return self._rows.rows(user_ids) + np.int32(1)
+        return self._rows.rows(self._key.of_all(user_ids)) + np.int32(1)
 
     def cohort_index_of(self, tags: Sequence[str | None]) -> NDArray[np.int32]:
         """Cohort index of each tag, 0 where None or unknown. `[n]`."""
@@ -160,10 +169,11 @@ class LearnerVocabulary:
         (folder / "cohorts.json").write_text(json.dumps(self.cohorts, ensure_ascii=False))
 
     @classmethod
-    def load(cls, folder: Path) -> "LearnerVocabulary":
+    def load(cls, folder: Path, key: PseudonymKey = PLAIN) -> "LearnerVocabulary":
+        """With the key of the pseudonyms in it, `index_of` takes ids; without, pseudonyms."""
         table = pq.read_table(folder / "learners.parquet")
         cohorts = json.loads((folder / "cohorts.json").read_text())
-        return cls(table["user_id"].to_pylist(), table["cohort_index"].to_numpy(), cohorts)
+        return cls(table["user_id"].to_pylist(), table["cohort_index"].to_numpy(), cohorts, key=key)
 
 
 _VOCABULARY_SCHEMA = pa.schema([("user_id", pa.string()), ("cohort_index", pa.int32())])

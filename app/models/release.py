@@ -4,6 +4,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from app.domain.pseudonyms import PLAIN, Keyring
 from app.domain.releases import MANIFEST, Manifest
 from app.errors import NotFound
 from app.features.catalogue import Catalogue, LearnerVocabulary
@@ -20,9 +21,10 @@ INDEX_FILE = "index.faiss"
 class Release:
     """Read-only; each part is loaded when first asked for, arrays memory-mapped. Not mixed with any other release."""
 
-    def __init__(self, folder: Path, manifest: Manifest) -> None:
+    def __init__(self, folder: Path, manifest: Manifest, keyring: Keyring | None = None) -> None:
         self.folder = folder
         self.manifest = manifest
+        self._key = keyring.named(manifest.pseudonym_key) if keyring else PLAIN
 
     @property
     def release_id(self) -> str:
@@ -39,7 +41,8 @@ class Release:
 
     @cached_property
     def vocabulary(self) -> LearnerVocabulary:
-        return LearnerVocabulary.load(self.folder / LEARNERS_FOLDER)
+        """By ids, where there is a keyring with the release's key, else by what stands in it: nobody is known then."""
+        return LearnerVocabulary.load(self.folder / LEARNERS_FOLDER, self._key or PLAIN)
 
     @cached_property
     def items(self) -> Items:
@@ -56,9 +59,9 @@ class Release:
         return Ranker.load(self.folder / RANKER_FOLDER, num_threads=num_threads)
 
 
-def load_release(folder: Path) -> Release:
+def load_release(folder: Path, keyring: Keyring | None = None) -> Release:
     """The release in `folder`. Raises NotFound: it has no manifest, so it was never finished."""
     path = folder / MANIFEST
     if not path.exists():
         raise NotFound(f"{folder} holds no release: no {MANIFEST}; publish one with `learnrec job run publish_release`")
-    return Release(folder, Manifest.model_validate_json(path.read_text()))
+    return Release(folder, Manifest.model_validate_json(path.read_text()), keyring)

@@ -29,9 +29,10 @@ class NewEvents:
     known: pa.Table  # on contents that are stored
     unknown_content: pa.Table  # on contents that are not
     num_opted_out: int  # rows that are among neither, as their learners opted out
+    num_erased: int  # likewise, as their learners were erased
 
     def __len__(self) -> int:
-        return len(self.known) + len(self.unknown_content) + self.num_opted_out
+        return len(self.known) + len(self.unknown_content) + self.num_opted_out + self.num_erased
 
 
 class LearnerDirectory(Protocol):
@@ -39,6 +40,10 @@ class LearnerDirectory(Protocol):
 
     async def learners(self, user_ids: Sequence[str], *, window: int) -> LearnerRecords:
         """Raises Unavailable."""
+        ...
+
+    async def active(self, *, limit: int) -> list[str]:
+        """Ids of those who were active last. Raises Unavailable."""
         ...
 
     async def ping(self) -> None:

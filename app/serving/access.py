@@ -25,13 +25,21 @@ ACCESS: dict[tuple[str, str], frozenset[Role]] = {
     ("POST", "/xapi/statements"): _OF_LEARNERS,
     ("PUT", "/users/{user_id}/opt-out"): _OF_LEARNERS,
     ("DELETE", "/users/{user_id}/opt-out"): _OF_LEARNERS,
+    ("GET", "/users/{user_id}/export"): _OF_LEARNERS,
+    ("DELETE", "/users/{user_id}"): _OF_LEARNERS,
+    ("GET", "/users/{user_id}/erasure"): _OF_LEARNERS,
     ("POST", "/admin/train"): frozenset({Role.ADMIN}),
     ("POST", "/admin/reindex"): frozenset({Role.ADMIN}),
     ("GET", "/admin/jobs/{submission_id}"): _READING,
     ("GET", "/openapi.json"): frozenset(Role),
 }
 
-COSTS: dict[tuple[str, str], int] = {("POST", "/admin/train"): 20, ("POST", "/admin/reindex"): 20}
+COSTS: dict[tuple[str, str], int] = {
+    ("POST", "/admin/train"): 20,
+    ("POST", "/admin/reindex"): 20,
+    ("GET", "/users/{user_id}/export"): 20,
+    ("DELETE", "/users/{user_id}"): 20,
+}
 """Of a request, in the currency of the rate limits; 1 where it is not said."""
 
 

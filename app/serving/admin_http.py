@@ -1,12 +1,10 @@
 """`/admin/…`: the jobs that make models and indexes, started on the very cluster that serves, and how they fare."""
 
 import asyncio
-import sys
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import orjson
-import ray
 from fastapi import Body, FastAPI, Path, Request, Response
 from pydantic import Field
 
@@ -14,8 +12,7 @@ from app.serving.gate import caller_of
 from app.serving.problems import documented
 from app.serving.schemas import Closed
 from app.serving.service import Service
-from app.serving.submissions import Submission, Submissions
-from app.settings import Settings
+from app.serving.submissions import Submission, of_this_cluster
 
 JSON = "application/json"
 JOB_OF_MODEL = {"retrieval": "train_retrieval", "ranking": "train_ranking", "all": "pipeline"}
@@ -57,9 +54,10 @@ def add_admin(app: FastAPI, service: Service) -> None:
 
     async def start(request: Request, job: str, *arguments: str) -> Response:
         def submitted() -> Submission:
-            api = _of_this_cluster(service.settings)
+            api = of_this_cluster(service.settings)
             return api.find(api.submit_alone(job, arguments, by=caller_of(request).subject))
 
+        await service.privacy.note(caller_of(request), "start", " ".join([job, *arguments]))
         report = await asyncio.to_thread(submitted)
         return _said(report, status=202, headers={"Location": f"/admin/jobs/{report.submission_id}"})
 
@@ -77,13 +75,8 @@ def add_admin(app: FastAPI, service: Service) -> None:
     @app.get("/admin/jobs/{submission_id}", responses=found, response_class=Response)
     async def job(submission_id: Annotated[str, Path(min_length=1, max_length=64)]) -> Response:
         """How a job that was started fares."""
-        report = await asyncio.to_thread(lambda: _of_this_cluster(service.settings).find(submission_id))
+        report = await asyncio.to_thread(lambda: of_this_cluster(service.settings).find(submission_id))
         return _said(report)
-
-
-def _of_this_cluster(settings: Settings) -> Submissions:
-    address = ray.get_runtime_context().gcs_address
-    return Submissions(settings.model_copy(update={"ray_address": address}), python=sys.executable)
 
 
 def _said(report: Submission, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:

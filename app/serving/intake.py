@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from app.adapters import logs
+from app.adapters.keyring import load_keyring
 from app.adapters.postgres.opt_outs import PostgresOptOuts
 from app.adapters.redis_features import RedisFeatures
 from app.adapters.spool import Spool
@@ -31,7 +32,7 @@ class Intake:
     """Opened by `start`, on the loop that uses it."""
 
     def __init__(self, settings: Settings, features: RedisFeatures, metrics: EventMetrics) -> None:
-        self.opt_outs = OptOuts(PostgresOptOuts(settings.need("postgres_url")), features)
+        self.opt_outs = OptOuts(PostgresOptOuts(settings.need("postgres_url"), load_keyring(settings)), features)
         self._metrics = metrics
         self._entries = logs.event_entries(settings, timeout_s=LOG_S)
         spool = Spool(settings.spool_path, max_bytes=settings.spool_max_mb * 2**20)

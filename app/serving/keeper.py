@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from app.adapters.keyring import load_keyring
 from app.adapters.mlflow_registry import MlflowRegistry
 from app.adapters.object_store import ObjectStore
 from app.adapters.release_files import fetch_release
@@ -37,6 +38,7 @@ class ReleaseKeeper(Generic[T]):
         self._folder = settings.var_dir / "releases"
         self._store = ObjectStore(settings.object_store_uri)
         self._registry = MlflowRegistry(settings.need("mlflow_uri"))
+        self._keyring = load_keyring(settings)
         self._load, self._drop = load, drop
         self._loaded: dict[str, T] = {}  # replaced, never changed: readers need no lock
         self._used_at: dict[str, float] = {}
@@ -111,7 +113,8 @@ class ReleaseKeeper(Generic[T]):
     def _take_in(self, release_id: str) -> str | None:
         """Why it does not load, or None."""
         try:
-            made = self._load(load_release(fetch_release(self._store, release_id, self._folder)))
+            folder = fetch_release(self._store, release_id, self._folder)
+            made = self._load(load_release(folder, self._keyring))
         except Exception as exc:  # noqa: BLE001  # what does not load must not end the thread that waits for the next
             _LOG.exception("release %s does not load", release_id)
             why = f"release {release_id} does not load: {exc}"

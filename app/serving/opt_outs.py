@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from app.adapters.postgres.opt_outs import Mark, PostgresOptOuts
 from app.adapters.redis_features import RedisFeatures
+from app.domain.erasures import Tombstones
 from app.errors import Unavailable
 
 LOOK_EVERY_S = 1.0
@@ -24,15 +25,16 @@ class OptOuts:
     def __init__(self, stored: PostgresOptOuts, features: RedisFeatures) -> None:
         self._stored, self._features = stored, features
         self._out: frozenset[str] = frozenset()
+        self._tombstones = Tombstones()
         self._mark: Mark | None = None
 
     def among(self, user_ids: Sequence[str]) -> tuple[bool, ...]:
         """Of canonical ids, in their order."""
-        return tuple(user_id in self._out for user_id in user_ids)
+        return tuple(user_id in self._out or self._tombstones.stands_for(user_id) for user_id in user_ids)
 
     def parted(self, events: pa.Table) -> tuple[pa.Table, pa.Table]:
         """Events that may be kept, and those of learners who opted out. EVENT_SCHEMA."""
-        if not self._out:
+        if not self._out and not self._tombstones.by_key:
             return events, events.slice(0, 0)
         out = pa.array(self.among(events["user_id"].to_pylist()), pa.bool_())
         return events.filter(pc.call_function("invert", [out])), events.filter(out)
@@ -44,16 +46,22 @@ class OptOuts:
         await self._features.forget(user_id)
         return since
 
+    async def erased(self, user_id: str) -> None:
+        """The learner is erased from now on. What Redis remembers goes with the job. Raises Unavailable."""
+        self._out -= {user_id}
+        await self.look()
+
     async def come_back(self, user_id: str) -> None:
         """Raises Unavailable."""
         await self._stored.come_back(user_id)
         self._out -= {user_id}
+        await self.look()
 
     async def look(self) -> None:
         """Raises Unavailable: what was known holds."""
         mark = await self._stored.mark()
         if mark != self._mark:
-            self._out = await self._stored.all()
+            self._out, self._tombstones = await self._stored.all(), await self._stored.tombstones()
             self._mark = mark
 
     async def run(self) -> None:

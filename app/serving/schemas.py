@@ -1,7 +1,7 @@
 """What goes over HTTP."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pyarrow as pa
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
@@ -46,6 +46,15 @@ class OptOut(Closed):
     user_id: str
     opted_out: bool
     since: datetime | None
+
+
+class ErasureReport(Closed):
+    user_id: str
+    state: Literal["under way", "erased"]
+    requested_at: datetime
+    finished_at: datetime | None
+    removed: dict[str, int] = Field(description="rows, keys and the like, by store")
+    receipt: str | None = Field(description="signed (JWS, Ed25519); `learnrec privacy verify` checks it")
 
 
 class Item(Closed):

@@ -30,6 +30,7 @@ from app.serving.keeper import ReleaseKeeper
 from app.serving.live_stages import LiveStages, World
 from app.serving.metrics import Metrics
 from app.serving.monitor import Health, Monitor
+from app.serving.privacy import Privacy
 from app.serving.trials import Arm, Trials
 from app.settings import Settings
 
@@ -82,6 +83,7 @@ class Service:
         self._directory = PostgresLearnerDirectory(settings.need("postgres_url"), pool_size=connections)
         self._features = RedisFeatures(settings.need("redis_url"))
         self.intake = Intake(settings, self._features, self.metrics.events)
+        self.privacy = Privacy(settings, self.intake.opt_outs)
         self._popular_contents = PostgresPopularContents(settings.need("postgres_url"))
         self._world = World(
             self._directory, self._features, embedder, retriever, ranker, settings.request_timeout_ms / 1000
@@ -179,13 +181,20 @@ class Service:
         self.metrics.serving(release.release_id)
 
     async def _rehearse(self, arm: Arm) -> None:
-        """Answer for those who asked lately, or for anyone known, unseen: the first real request finds all warm."""
-        users = list(self._asked_lately) or list(arm.release.vocabulary.user_ids[: REHEARSALS[-1]])
+        """Answer for those who asked or learned lately, unseen: the first real request finds all warm."""
+        users = list(self._asked_lately) or await self._active()
         for size in REHEARSALS:
             some = tuple(users[:size])
             if some:
                 deadline = time.monotonic() + REHEARSAL_S
                 await self._by(arm, RequestBatch(some, (DEFAULT_ITEMS,) * len(some), deadline))
+
+    async def _active(self) -> list[str]:
+        try:
+            return await self._directory.active(limit=REHEARSALS[-1])
+        except Unavailable as exc:
+            _LOG.info("nobody to rehearse with: %s", exc)
+            return []
 
     async def _try_out(self, release: Release | None, trial: Trial | None) -> None:
         arm = self._arm(release) if release else None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import ray
 import requests
 from ray.dashboard.modules.job.common import JobStatus
 from ray.job_submission import JobSubmissionClient
@@ -113,6 +114,12 @@ class Submissions:
         var_dir = str(self._settings.var_dir.resolve())
         here = {"LEARNREC_VAR_DIR": var_dir} if self._here else {}
         return {"LEARNREC_RAY_ADDRESS": "auto", **here}
+
+
+def of_this_cluster(settings: Settings) -> Submissions:
+    """For a process of the cluster."""
+    address = ray.get_runtime_context().gcs_address
+    return Submissions(settings.model_copy(update={"ray_address": address}), python=sys.executable)
 
 
 def _submission(details: Any) -> Submission:

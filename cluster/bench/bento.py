@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from app.adapters.faiss_index import FaissIndex
+from app.adapters.keyring import load_keyring
 from app.adapters.mlflow_registry import MlflowRegistry
 from app.adapters.object_store import ObjectStore
 from app.adapters.release_files import fetch_release
@@ -47,7 +48,7 @@ def release() -> Release:
     if found is None:
         raise NotFound("no release is in production: run the pipeline with `--set promote=true`")
     store = ObjectStore(settings.object_store_uri)
-    return load_release(fetch_release(store, found, settings.var_dir / "releases"))
+    return load_release(fetch_release(store, found, settings.var_dir / "releases"), load_keyring(settings))
 
 
 @cache

@@ -69,7 +69,7 @@ def build_snapshot(folder: Path) -> Snapshot:
     store = ObjectStore(folder.as_uri())
     users, contents = (pq.read_table(folder / name) for name in (LEARNERS_FILE, CONTENTS_FILE))
     indices = Indices(Catalogue.build(contents), LearnerVocabulary.build(users))
-    build(store, FEATURES, Source(indices, sorted(store.files(EVENTS)), {}))
+    build(store, FEATURES, Source(indices, sorted(store.files(EVENTS)), {}, ""))
     return Snapshot(store.uri_root, FEATURES)
 
 

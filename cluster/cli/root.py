@@ -17,6 +17,7 @@ COMMANDS = {
     "demo": ("cluster.cli.demo:demo", "From nothing to personal recommendations over HTTP, step by step."),
     "data": ("cluster.cli.data:data_app", "Import a data set, or generate one."),
     "events": ("cluster.cli.events:events_app", "Look after the log of events."),
+    "privacy": ("cluster.cli.privacy:privacy_app", "Pseudonyms, receipts of erasures, the audit log."),
     "job": ("cluster.cli.jobs:job_app", "Run the jobs that make features, models, indexes and releases."),
     "schedule": ("cluster.cli.schedule:schedule_app", "Run the jobs at their times; what was run, and how it ended."),
     "release": ("cluster.cli.releases:release_app", "List, promote and roll back releases."),

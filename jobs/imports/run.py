@@ -32,6 +32,7 @@ class Imported:
     contents: int = 0
     events: int = 0  # new, and now in the log
     events_stored_before: int = 0
+    events_unwanted: int = 0  # of learners who opted out or were erased
     rejected: Counter[str] = field(default_factory=Counter)  # bad rows by reason
 
 
@@ -116,7 +117,8 @@ class Intake:
         found = self._warehouse.new_events(events)
         self._log.append(found.known)
         self.done.events += len(found.known)
-        self.done.events_stored_before += len(events) - len(found.known) - len(found.unknown_content)
+        self.done.events_stored_before += len(events) - len(found)
+        self.done.events_unwanted += found.num_opted_out + found.num_erased
         unknown = set(found.unknown_content.column("event_id").to_pylist())
         ids = events.column("event_id").to_pylist() if unknown else []
         return [_bad(block, place, "unknown content_id") for place, i in zip(places, ids, strict=False) if i in unknown]

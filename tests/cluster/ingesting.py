@@ -10,6 +10,7 @@ from pathlib import Path
 import psycopg
 import pyarrow as pa
 import pytest
+from pydantic import SecretStr
 
 from app.adapters import logs
 from app.adapters.dead_letters import DeadLetter
@@ -22,6 +23,7 @@ from jobs.event_files import EVENTS
 from tests import rows
 
 CONTENTS = [f"content {i}" for i in range(20)]
+SECRET = "the key of these tests, 32 characters"
 _TOPICS = count()
 
 
@@ -61,7 +63,7 @@ class Stack:
 
 def stack_with(kind: str, request: pytest.FixtureRequest, clean_postgres: str, tmp_path: Path) -> Stack:
     """`kind`: redis, with a folder for objects, or kafka, with S3."""
-    settings = Settings(var_dir=tmp_path / "var", postgres_url=clean_postgres)
+    settings = Settings(var_dir=tmp_path / "var", postgres_url=clean_postgres, pseudonym_keys=SecretStr(SECRET))
     if kind == "kafka":
         of_kafka = {"kafka_topic": f"ingest-{next(_TOPICS)}", "kafka_partitions": 3}
         addresses = {

@@ -18,6 +18,7 @@ from mlflow import MlflowClient
 from numpy.typing import NDArray
 
 from app.adapters.faiss_index import FaissIndex
+from app.adapters.keyring import load_keyring
 from app.adapters.mlflow_registry import MODEL, MlflowRegistry
 from app.adapters.postgres.directory import PostgresLearnerDirectory
 from app.adapters.postgres.migrations import migrate
@@ -120,7 +121,7 @@ async def _record(settings: Settings, events: pa.Table) -> None:
 
 @pytest.fixture(scope="module")
 def everybody(place: Place) -> JobResult:
-    return batch_recommend.run(Spec(k=K, batch_size=50, num_actors=2), place.settings)
+    return batch_recommend.run(Spec(k=K, batch_size=50, num_actors=2, raw_ids=True), place.settings)
 
 
 @pytest.fixture(scope="module")
@@ -229,6 +230,8 @@ def test_those_without_a_personal_answer_get_what_is_popular_and_are_counted(pla
     result = batch_recommend.run(Spec(k=FIRST, learners=str(file)), place.settings)
 
     lists, popular = read(place, result), place.release.items.standing.popular[0]
+    key = load_keyring(place.settings).current
+    nobody, out, known = key.of_all([canonical_id("nobody"), place.opted_out, learner])
     assert {name: result.metrics[name] for name in ("learners", "unknown", "opted_out", "ranker", "popular")} == {
         "learners": 3,
         "unknown": 1,
@@ -237,8 +240,8 @@ def test_those_without_a_personal_answer_get_what_is_popular_and_are_counted(pla
         "popular": 2,
     }
     expected = [place.release.catalogue.content_ids[i] for i in popular[:FIRST]]
-    assert of(lists, canonical_id("nobody")) == of(lists, place.opted_out) == expected
-    assert lists["user_id"].unique().to_pylist() == [canonical_id("nobody"), place.opted_out, learner]
+    assert of(lists, nobody) == of(lists, out) == expected
+    assert lists["user_id"].unique().to_pylist() == [nobody, out, known], "by pseudonyms, unless raw ids are wanted"
 
 
 def test_a_learner_who_came_after_the_release_is_answered_by_what_they_did(place: Place, everybody: JobResult) -> None:

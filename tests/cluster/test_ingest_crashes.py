@@ -17,12 +17,14 @@ from app.adapters.event_codec import encode_events
 from app.adapters.event_log import EventLog
 from app.adapters.object_store import ObjectStore
 from app.adapters.postgres.warehouse import PostgresWarehouse
+from app.domain.pseudonyms import PseudonymKey
 from app.settings import child_environment
 from jobs.event_files import JOURNAL
 from jobs.ingest_events import Intake, Spec, ingest, run
 from tests import rows
-from tests.cluster.ingesting import Stack, many, once, stack_with
+from tests.cluster.ingesting import SECRET, Stack, many, once, stack_with
 
+KEY = PseudonymKey(SECRET.encode())
 JOB = [sys.executable, "-m", "jobs", "ingest_events"]
 
 
@@ -78,7 +80,7 @@ def attempt(stack: Stack, crash: str, *, batch_size: int) -> bool:
         if isinstance(warehouse, FailingWarehouse):
             warehouse.after = crash == "after postgresql"
         log = FailingLog(entries) if crash == "before commit" else EventLog(entries)
-        intake = Intake(log, dead, warehouse, store, "ingest_events")
+        intake = Intake(log, dead, warehouse, store, "ingest_events", KEY)
         try:
             for _ in ingest(intake, log.lag(group="ingest_events"), batch_size=batch_size):
                 pass

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psycopg
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from app.adapters.keyring import load_keyring
 from app.adapters.milvus_store import MilvusStore
 from app.adapters.object_store import ObjectStore
 from app.domain.releases import FULL, MANIFEST, PRODUCTION, STAGING
@@ -98,7 +100,8 @@ def test_a_second_run_does_nothing_again(made: JobWorld, released: JobResult, st
 def test_features_made_in_parts_are_those_made_at_once(made: JobWorld, released: JobResult, store: ObjectStore) -> None:
     run = FEATURES.find(store, "latest").run
     snapshot = Snapshot(store.uri_root, FEATURES.folder(run))
-    dataset = build_dataset(made.world.contents, made.world.users, made.world.events)
+    hidden = map(load_keyring(made.settings).current.of_column, (made.world.users, made.world.events))
+    dataset = build_dataset(made.world.contents, *hidden)
     arrays = dataset.events
     columns = {name: getattr(arrays, name) for name in ("user", "content", "event_type", "ts")}
     cohorts = dataset.vocabulary.cohort_of_user
@@ -193,9 +196,8 @@ def test_mlflow_has_each_run_with_its_curves(made: JobWorld, released: JobResult
 
 def test_other_inputs_give_other_features(made: JobWorld, released: JobResult, store: ObjectStore) -> None:
     """A learner who opts out leaves no example behind."""
-    import psycopg
-
     user = made.world.events["user_id"][0].as_py()
+    hidden = load_keyring(made.settings).current.of(user)
     with psycopg.connect(made.settings.need("postgres_url"), autocommit=True) as connection:
         connection.execute("UPDATE users SET opted_out_at = now() WHERE user_id = %s", (user,))
     try:
@@ -204,7 +206,7 @@ def test_other_inputs_give_other_features(made: JobWorld, released: JobResult, s
         with psycopg.connect(made.settings.need("postgres_url"), autocommit=True) as connection:
             connection.execute("UPDATE users SET opted_out_at = NULL")
     assert not result.reused
-    assert user not in Snapshot(store.uri_root, FEATURES.folder(result.output)).vocabulary().user_ids
+    assert hidden not in Snapshot(store.uri_root, FEATURES.folder(result.output)).vocabulary().user_ids
     assert build_features.run(build_features.Spec(), made.settings).reused  # as before, found again
 
 

@@ -106,7 +106,7 @@ def test_a_completed_content_is_gone_from_the_next_recommendation(served: House)
         accepted = client.post("/events", json=event)
         assert (accepted.status_code, accepted.json()) == (
             202,
-            {"event_ids": [canonical_id("my-event")], "degraded": []},
+            {"event_ids": [canonical_id("my-event")], "degraded": [], "not_stored": []},
         )
         items = client.get(f"/recommend/{user_id}?k=100").json()["items"]
     assert items

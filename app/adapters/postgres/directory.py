@@ -30,6 +30,11 @@ LEFT JOIN LATERAL (
 ORDER BY asked.position
 """
 
+_ACTIVE = """
+SELECT user_id::text FROM users WHERE opted_out_at IS NULL AND last_active_at IS NOT NULL
+ORDER BY last_active_at DESC, user_id LIMIT %s
+"""
+
 _Row = tuple[bool, bool, str | None, list[str] | None, list[str] | None, list[int] | None, list[str] | None]
 
 
@@ -83,6 +88,13 @@ class PostgresLearnerDirectory:
             ts=tuple(row[5] or () for row in rows),
             completed=tuple(row[6] or () for row in rows),
         )
+
+    async def active(self, *, limit: int) -> list[str]:
+        """Canonical ids of the learners who were active last, those who opted out left out."""
+        with translated():
+            async with self._pool.connection() as connection:
+                rows = await (await connection.execute(_ACTIVE, [limit])).fetchall()
+        return [user_id for (user_id,) in rows]
 
     async def ping(self) -> None:
         with translated():

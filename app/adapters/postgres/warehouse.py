@@ -9,10 +9,13 @@ import numpy as np
 import psycopg
 import pyarrow as pa
 
+from app.adapters.postgres.erasures import read_tombstones
 from app.adapters.postgres.errors import translated
 from app.adapters.postgres.partitions import ensure_months
 from app.adapters.postgres.transfer import fetch, stage
 from app.domain.contents import CONTENT_SCHEMA, USER_SCHEMA
+from app.domain.erasures import Tombstones
+from app.domain.pseudonyms import Keyring
 from app.errors import Conflict, InvalidInput
 from app.ports.metadata import NewEvents
 
@@ -121,7 +124,9 @@ _STAGED = "staged"
 class PostgresWarehouse:
     """Implements `app.ports.metadata.Warehouse` on one connection; a context manager that closes it."""
 
-    def __init__(self, url: str, *, timeout_s: float = 10.0) -> None:
+    def __init__(self, url: str, *, keyring: Keyring | None = None, timeout_s: float = 10.0) -> None:
+        """With the keys of pseudonyms, nothing is taken in of learners who were erased."""
+        self._keyring = keyring
         with translated():
             self._connection = psycopg.connect(
                 url,
@@ -138,6 +143,10 @@ class PostgresWarehouse:
         self._connection.close()
 
     def put_users(self, users: pa.Table) -> None:
+        if self._keyring is not None:
+            tombstones = self._tombstones()
+            erased = [tombstones.stands_for(user_id) for user_id in users["user_id"].to_pylist()]
+            users = users.filter(pa.array([not one for one in erased], pa.bool_()))
         self._put(_USER_COLUMNS, users, _PUT_USERS)
 
     def put_contents(self, contents: pa.Table) -> None:
@@ -151,13 +160,14 @@ class PostgresWarehouse:
         return self._put(_EVENT_COLUMNS, events, _PUT_EVENTS, _PUT_COMPLETIONS, _PUT_ACTIVITY)
 
     def new_events(self, events: pa.Table) -> NewEvents:
+        num_events, events = len(events), self._tombstones().kept(events)
         rows = events.select(["event_id", "user_id", "content_id"])
         numbered = rows.append_column("row", pa.array(np.arange(len(rows))))
         with self._transaction() as cursor:
             stage(cursor, _STAGED, _NEW_EVENT_COLUMNS, rows=numbered)
             found, unknown, num_opted_out = cursor.execute(_NEW_EVENTS, binary=True).fetchone() or ((), (), 0)
         known, unknown = (pa.array(rows or [], pa.int64()) for rows in (found, unknown))
-        return NewEvents(events.take(known), events.take(unknown), num_opted_out)
+        return NewEvents(events.take(known), events.take(unknown), num_opted_out, num_events - len(events))
 
     def stored(self, events: pa.Table) -> pa.Table:
         """The rows that are stored as they are, by event_id and ts, each once."""
@@ -176,10 +186,11 @@ class PostgresWarehouse:
             return fetch(cursor, query, schema)
 
     @contextmanager
-    def exclusive(self, name: str, *, wait_s: float = 0.0) -> Iterator[None]:
+    def exclusive(self, name: str, *, wait_s: float = 5.0) -> Iterator[None]:
         """Only one process at a time, anywhere, is inside for the same name.
 
-        Raises Conflict where one is, and still is after `wait_s`.
+        Raises Conflict where one is, and still is after `wait_s`: a busy server takes seconds to notice that the one
+        which was inside has been killed.
         """
         with translated():
             try:
@@ -201,6 +212,10 @@ class PostgresWarehouse:
             stage(cursor, _STAGED, columns, rows=rows)
             counts = [cursor.execute(statement).rowcount for statement in statements]
         return counts[0]
+
+    def _tombstones(self) -> Tombstones:
+        with translated():
+            return read_tombstones(self._connection, self._keyring) if self._keyring else Tombstones()
 
     @contextmanager
     def _transaction(self) -> Iterator[psycopg.Cursor]:
