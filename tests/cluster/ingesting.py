@@ -23,7 +23,7 @@ from jobs.event_files import EVENTS
 from tests import rows
 
 CONTENTS = [f"content {i}" for i in range(20)]
-SECRET = "the key of these tests, 32 characters"
+SECRET = "the key of these tests is long enough"
 _TOPICS = count()
 
 

@@ -106,11 +106,8 @@ def test_features_made_in_parts_are_those_made_at_once(made: JobWorld, released:
     columns = {name: getattr(arrays, name) for name in ("user", "content", "event_type", "ts")}
     cohorts = dataset.vocabulary.cohort_of_user
     expected = in_order(interaction_examples(pa.table(columns), cohort_of_user=cohorts))
-    found = in_order(
-        pq.read_table(store.path(f"{FEATURES.folder(run)}/{EXAMPLES}"), filesystem=store.filesystem).select(
-            expected.column_names
-        )
-    )
+    stored = pq.read_table(store.path(f"{FEATURES.folder(run)}/{EXAMPLES}"), filesystem=store.filesystem)
+    found = in_order(stored.select(expected.column_names))
     assert found.num_rows == expected.num_rows > 500
     for mine, theirs in zip(vars_of(from_table(found)), vars_of(from_table(expected)), strict=True):
         np.testing.assert_array_equal(mine, theirs)
