@@ -5,8 +5,8 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import psycopg
 import pyarrow as pa
@@ -36,9 +36,7 @@ JOB = [sys.executable, "-m", "jobs", "erase_learners"]
 
 
 @pytest.fixture
-def stack(
-    request: pytest.FixtureRequest, clean_postgres: str, mlflow_uri: str, tmp_path: pytest.TempPathFactory
-) -> Iterator[Stack]:
+def stack(request: pytest.FixtureRequest, clean_postgres: str, mlflow_uri: str, tmp_path: Path) -> Stack:
     """Events of thirty learners are in PostgreSQL, Parquet and Redis; lists were made for them."""
     stack = stack_with("redis", request, clean_postgres, tmp_path)
     stack.settings = stack.settings.model_copy(update={"mlflow_uri": mlflow_uri})
