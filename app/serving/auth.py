@@ -48,6 +48,7 @@ class TokenVerifier:
     def caller(self, authorization: str | None) -> Caller:
         """Of the request's Authorization header. Raises Problem 401, or Unavailable: there are no keys."""
         scheme, _, token = (authorization or "").partition(" ")
+        token = token.strip()
         if scheme.lower() != "bearer" or not token:
             raise unauthorized("no token: send `Authorization: Bearer …`; `learnrec token` makes one for development")
         keys = self._source.current()
@@ -58,7 +59,7 @@ class TokenVerifier:
         known = self._remembered.get(digest)
         if known is not None and known.expires_at > now:
             return known
-        caller = self._verified(token.strip())
+        caller = self._verified(token)
         if caller.expires_at > now:  # within the leeway after its end it is verified each time
             self._remember(digest, caller)
         return caller
@@ -80,16 +81,17 @@ class TokenVerifier:
             return caller_of(claims["sub"], claims["role"], float(claims["exp"]))
         except jwt.InvalidTokenError as exc:
             raise unauthorized(f"the token is not valid: {exc}") from exc
-        except (ValueError, TypeError) as exc:
+        except (ValueError, TypeError, OverflowError) as exc:
             roles = ", ".join(Role)
-            raise unauthorized(f"the token's sub or role is not valid: role is one of {roles}") from exc
+            raise unauthorized(f"the token's sub, role or exp is not valid: role is one of {roles}") from exc
 
     def _key_of(self, header: dict[str, Any]) -> Any:
         if refused := REFUSED_HEADERS & header.keys():
             raise jwt.InvalidTokenError(f"the header names {', '.join(sorted(refused))}, which is not accepted")
         if header.get("alg") != "RS256":
             raise jwt.InvalidTokenError("it must be signed with RS256")
-        key = self._keys.get(str(header.get("kid")))
+        kid = header.get("kid")
+        key = self._keys.get(kid) if isinstance(kid, str) else None
         if key is None:
             refusal = unauthorized("the token is not valid: its kid names none of our keys")
             raise UnknownKey(refusal.status, refusal.detail, headers=refusal.headers)

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import httpx
 import jwt
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from app.errors import Unavailable
 
@@ -19,6 +20,7 @@ URL_ASKED_EVERY_S, URL_ASKED_AGAIN_S = 300.0, 10.0
 
 URL_TIMEOUT_S = 3.0
 MAX_BYTES = 2**20
+MIN_KEY_BITS = 2_048
 
 _LOG = logging.getLogger(__name__)
 _BAD = (ValueError, KeyError, TypeError, AttributeError, jwt.PyJWTError)
@@ -70,8 +72,8 @@ class FileKeys:
 class UrlKeys:
     """Asked every URL_ASKED_EVERY_S, and for a key that is not known, but no more than every URL_ASKED_AGAIN_S."""
 
-    def __init__(self, url: str, *, clock: Callable[[], float] = time.time) -> None:
-        self._url, self._clock = url, clock
+    def __init__(self, url: str, *, clock: Callable[[], float] = time.time, timeout_s: float = URL_TIMEOUT_S) -> None:
+        self._url, self._clock, self._timeout_s = url, clock, timeout_s
         self._keys: Keys = {}
         self._asked_at = float("-inf")
         self._asking: asyncio.Task[None] | None = None
@@ -94,7 +96,8 @@ class UrlKeys:
     async def _ask(self) -> None:
         try:
             async with (
-                httpx.AsyncClient(timeout=URL_TIMEOUT_S) as client,
+                asyncio.timeout(self._timeout_s),  # in all: httpx's own is for each read, and a drip would never end
+                httpx.AsyncClient(timeout=self._timeout_s) as client,
                 client.stream("GET", self._url) as response,
             ):
                 response.raise_for_status()
@@ -105,17 +108,42 @@ class UrlKeys:
                         raise ValueError(f"more than {MAX_BYTES} bytes")
             if (found := keys_of(body)) != self._keys:
                 self._keys = found
-        except (httpx.HTTPError, *_BAD) as exc:
+        except (httpx.HTTPError, TimeoutError, *_BAD) as exc:
             _LOG.warning("%s gives no JWKS, the last good keys hold: %s", self._url, exc or type(exc).__name__)
         finally:
             self._asking = None
 
 
 def keys_of(jwks: bytes) -> Keys:
-    """Raises ValueError and its like: it is no JWKS, or has no usable key."""
-    listed = json.loads(jwks)["keys"]
-    usable = [k for k in listed if k.get("kty") == "RSA" and k.get("use", "sig") == "sig" and k.get("kid")]
-    found = {str(jwk["kid"]): jwt.PyJWK(jwk, algorithm="RS256").key for jwk in usable}
+    """Those that are good for RS256; others are passed over. Raises ValueError and its like: no JWKS, or none in it."""
+    found: dict[str, Any] = {}
+    refused: list[str] = []
+    for jwk in json.loads(jwks)["keys"]:
+        try:
+            found[_kid(jwk)] = _key(jwk)
+        except _BAD as exc:
+            refused.append(str(exc))
     if not found:
-        raise ValueError("it has no RSA key with a kid")
+        raise ValueError(f"it has no RSA key for signatures with a kid: {'; '.join(refused[:3]) or 'it has no key'}")
     return found
+
+
+def _kid(jwk: Mapping[str, Any]) -> str:
+    kid = jwk["kid"]
+    if not isinstance(kid, str) or not kid:
+        raise ValueError("a key's kid is no text")
+    return kid
+
+
+def _key(jwk: Mapping[str, Any]) -> RSAPublicKey:
+    """Raises ValueError and its like: a key that was made for something else, or is too weak, or is a secret."""
+    if jwk.get("kty") != "RSA" or jwk.get("use", "sig") != "sig" or jwk.get("alg", "RS256") != "RS256":
+        raise ValueError(f"key {jwk['kid']!r} is not for RS256 signatures")
+    if "verify" not in jwk.get("key_ops", ["verify"]):
+        raise ValueError(f"key {jwk['kid']!r} is not for verifying")
+    key = jwt.PyJWK(dict(jwk), algorithm="RS256").key
+    if not isinstance(key, RSAPublicKey):
+        raise TypeError(f"key {jwk['kid']!r} is a private one: publish its public half, and make a new key")
+    if key.key_size < MIN_KEY_BITS:
+        raise ValueError(f"key {jwk['kid']!r} has {key.key_size} bits: at least {MIN_KEY_BITS}")
+    return key

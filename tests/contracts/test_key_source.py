@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -26,13 +26,19 @@ class Provider:
 
     def __init__(self) -> None:
         self.body, self.status, self.asked = b"", 200, 0
+        self.drip: Event | None = None  # until then, a byte every tenth of a second
+        self.elsewhere = ""
         provider = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 provider.asked += 1
                 self.send_response(provider.status)
+                if provider.elsewhere:
+                    self.send_header("Location", provider.elsewhere)
                 self.end_headers()
+                while provider.drip and not provider.drip.wait(0.1):
+                    self.wfile.write(b" ")
                 self.wfile.write(provider.body)
 
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # the library's name
@@ -163,3 +169,22 @@ def test_keys_come_over_tls_or_from_this_machine(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(InvalidInput, match="JWT_JWKS_URL"):
         load_settings()
     assert Settings(jwt_jwks_url="https://provider.example/keys")
+
+
+async def test_a_provider_that_sends_one_byte_now_and_then_does_not_keep_us(provider: Provider, tmp_path: Path) -> None:
+    token, key = new_key(tmp_path, "key")
+    verifier = TokenVerifier(UrlKeys(provider.url, timeout_s=0.3), **WHO)
+    provider.body, provider.drip = jwks(key), Event()
+    with pytest.raises(Unavailable, match="has given no keys yet"):
+        await verifier.admit(token)
+    provider.drip.set()
+
+
+async def test_a_provider_that_sends_us_elsewhere_is_not_followed(
+    verifier: TokenVerifier, provider: Provider, tmp_path: Path
+) -> None:
+    token, key = new_key(tmp_path, "key")
+    provider.body, provider.status, provider.elsewhere = jwks(key), 302, provider.url
+    with pytest.raises(Unavailable):
+        await verifier.admit(token)
+    assert provider.asked == 1
