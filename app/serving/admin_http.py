@@ -49,7 +49,7 @@ class JobReport(Closed):
 
 def add_admin(app: FastAPI, service: Service) -> None:
     """Routes of role admin."""
-    accepted: Any = {202: {"model": JobReport}} | documented(401, 403, 409, 413, 415, 422, 429, 503)
+    accepted: Any = {202: {"model": JobReport}} | documented(401, 403, 408, 409, 413, 415, 422, 429, 503)
     found: Any = {200: {"model": JobReport}} | documented(401, 403, 404, 422, 429, 503)
 
     async def start(request: Request, job: str, *arguments: str) -> Response:

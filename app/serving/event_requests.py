@@ -11,11 +11,10 @@ from app.domain.checks import event_faults
 from app.domain.events import EVENT_SCHEMA
 from app.domain.ids import canonical_id, new_ids
 from app.errors import InvalidInput
-from app.serving.problems import Fault, Problem
+from app.serving.problems import MOST_FAULTS, Fault, Problem, faults_of
 from app.serving.schemas import EventIn, event_columns
 
 T = TypeVar("T")
-MOST_FAULTS = 100
 
 
 def parsed(body: bytes, kind: TypeAdapter[list[T]], *, status: int) -> list[T]:
@@ -26,9 +25,9 @@ def parsed(body: bytes, kind: TypeAdapter[list[T]], *, status: int) -> list[T]:
     except orjson.JSONDecodeError as exc:
         raise Problem(status, f"the body is no JSON: {exc}") from exc
     except ValidationError as exc:
-        faults = [Fault(where=".".join(map(str, e["loc"])) or "body", what=e["msg"]) for e in exc.errors()]
-        detail = f"{len(faults)} faults in the body; the first: {faults[0].what}"
-        raise Problem(status, detail, errors=faults[:MOST_FAULTS]) from exc
+        faults = faults_of(exc.errors(include_url=False, include_context=False, include_input=False))
+        detail = f"{exc.error_count()} faults in the body; the first: {faults[0].what}"
+        raise Problem(status, detail, errors=faults) from exc
 
 
 def events_table(events: list[EventIn], *, now: datetime, status: int, rows: list[int] | None = None) -> pa.Table:
@@ -65,5 +64,5 @@ def events_table(events: list[EventIn], *, now: datetime, status: int, rows: lis
         reasons = zip(places, event_faults(table, now=now).to_list(), strict=True)
         faults = [Fault(where=str(row), what=reason) for row, reason in reasons if reason]
     if faults:
-        raise Problem(status, f"event {faults[0].where}: {faults[0].what}", errors=faults)
+        raise Problem(status, f"event {faults[0].where}: {faults[0].what}", errors=faults[:MOST_FAULTS])
     return table

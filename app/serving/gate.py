@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
+import orjson
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import Unavailable
@@ -20,7 +22,7 @@ from app.serving.metrics import Metrics
 from app.serving.problems import Problem, problem_of, said
 
 JSON = "application/json"
-MAX_BODY_BYTES = 2**20
+MAX_BODY_BYTES, MAX_BODY_S = 2**20, 10.0
 SECURITY_HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"cache-control", b"no-store"),
@@ -78,15 +80,22 @@ def _request_id(scope: Scope) -> str:
 
 
 def _bounded(receive: Receive) -> Receive:
-    """No body of more than MAX_BODY_BYTES, whatever its headers say."""
-    size = 0
+    """No body of more than MAX_BODY_BYTES, whatever its headers say, and none that takes longer than MAX_BODY_S."""
+    size, whole, deadline = 0, False, asyncio.get_running_loop().time() + MAX_BODY_S
 
     async def received() -> Message:
-        nonlocal size
-        message = await receive()
+        nonlocal size, whole
+        if whole:  # what comes now is that the client went away, some time
+            return await receive()
+        try:
+            async with asyncio.timeout_at(deadline):
+                message = await receive()
+        except TimeoutError as exc:
+            raise Problem(408, f"the body is not here after {MAX_BODY_S:.0f} s: send it faster, or in parts") from exc
         size += len(message.get("body", b""))
         if size > MAX_BODY_BYTES:
             raise Problem(413, f"the body has more than {MAX_BODY_BYTES} bytes: send it in parts")
+        whole = not message.get("more_body", False)
         return message
 
     return received
@@ -104,7 +113,8 @@ class Gate:
     async def passed(self, request: Request, route: str) -> tuple[Caller, Standing]:
         """Raises Problem 401, 403 or 429."""
         cost = COSTS.get((request.method, route), 1)
-        address = address_of(request.headers.get("x-forwarded-for"), hops=self.hops)
+        told = request.headers.getlist("x-forwarded-for")  # a proxy may add a line of its own below the client's
+        address = address_of(", ".join(told), hops=self.hops)
         if address:  # before the token, which somebody may be guessing
             self.addresses.spend(address, cost)
         caller = await self.verifier.admit(request.headers.get("authorization"))
@@ -124,8 +134,11 @@ def guarded_route(gate: Gate) -> type[APIRoute]:
                 return inner
 
             async def handler(request: Request) -> Response:
+                request = _StrictRequest(request.scope, request.receive)
                 request.scope["caller"], standing = await gate.passed(request, self.path)
-                _require_json(request)
+                if _has_body(request):
+                    _require_json(request.headers)
+                    await request.body()  # whole before anything looks at it: its bounds hold for every route alike
                 response = await inner(request)
                 response.headers.update(standing.headers())
                 return response
@@ -135,13 +148,27 @@ def guarded_route(gate: Gate) -> type[APIRoute]:
     return GuardedRoute
 
 
-def _require_json(request: Request) -> None:
-    """Raises Problem 415: a body that says that it is something else, or says nothing."""
-    headers = request.headers
-    has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+class _StrictRequest(Request):
+    """Reads JSON as all routes do: UTF-8, no NaN, and 1,024 levels at most, which is orjson's own bound."""
+
+    async def json(self) -> Any:
+        return orjson.loads(await self.body())
+
+
+def _has_body(request: Request) -> bool:
+    return request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
+
+
+def _require_json(headers: Headers) -> None:
+    """Raises Problem 415: a body that says that it is something else, or is packed, or says nothing."""
     said = headers.get("content-type", "")
-    if has_body and said.partition(";")[0].strip().lower() != JSON:
+    kind, _, parameters = said.lower().partition(";")
+    if kind.strip() != JSON or parameters.replace('"', "").strip() not in ("", "charset=utf-8"):
         raise Problem(415, f"the body's Content-Type is {said[:100]!r}: send {JSON}")
+    packed = ", ".join(headers.getlist("content-encoding"))
+    if packed.lower() not in ("", "identity"):  # a small one may unpack to anything
+        refusal = f"the body's Content-Encoding is {packed[:100]!r}: send it as it is"
+        raise Problem(415, refusal, headers={"Accept-Encoding": "identity"})
 
 
 def caller_of(request: Request) -> Caller:

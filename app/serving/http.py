@@ -69,7 +69,7 @@ def build_app(service: Service) -> FastAPI:
         await counters.close()
         await service.close()
 
-    app = FastAPI(title="learnrec", version="1", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(title="learnrec", version="1", lifespan=lifespan, openapi_url=None, redirect_slashes=False)
     app.router.route_class = guarded_route(gate)
     if settings.cors_origins:
         origins = [origin.strip() for origin in settings.cors_origins.split(",")]
@@ -131,7 +131,7 @@ def _item(item: SlateItem) -> dict[str, Any]:
 
 
 def _add_events(app: FastAPI, service: Service) -> None:
-    responses: Any = {202: {"model": EventsAccepted}} | documented(401, 403, 413, 415, 422, 429, 503)
+    responses: Any = {202: {"model": EventsAccepted}} | documented(401, 403, 408, 413, 415, 422, 429, 503)
 
     @app.post("/events", status_code=202, responses=responses, response_class=Response, openapi_extra=_EVENTS_BODY)
     async def events(request: Request) -> Response:

@@ -121,7 +121,15 @@ def address_of(forwarded_for: str | None, *, hops: int) -> str | None:
     if not hops or len(told) < hops:
         return None
     try:
-        address = ipaddress.ip_address(told[-hops])
+        address = ipaddress.ip_address(_without_port(told[-hops]))
     except ValueError:
         return None
+    address = getattr(address, "ipv4_mapped", None) or address
     return str(ipaddress.ip_network((address, 64), strict=False)) if address.version == 6 else str(address)
+
+
+def _without_port(told: str) -> str:
+    """Some proxies add the client's port: `192.0.2.1:80`, `[2001:db8::1]:80`."""
+    if told.startswith("["):
+        return told[1:].partition("]")[0]
+    return told.partition(":")[0] if told.count(":") == 1 else told

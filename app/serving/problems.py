@@ -1,5 +1,6 @@
 """Problem details (RFC 9457): every answer that is not what was asked for says what is wrong and what to do."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -15,6 +16,13 @@ from app.errors import Conflict, InvalidInput, LearnrecError, NotFound, Unavaila
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 2
+MOST_FAULTS, MOST_TOLD = 100, 5
+"""Listed, and told in the detail: an answer must not grow with what was sent."""
+
+OF_OURS = ("service", "release")
+"""What these say of themselves is for callers; drivers name hosts, users and files, which are for the log."""
+
+_LOG = logging.getLogger(__name__)
 
 
 class Fault(BaseModel):
@@ -51,6 +59,11 @@ class Problem(LearnrecError):  # the word of RFC 9457
         self.headers, self.errors = dict(headers or {}), list(errors)
 
 
+def faults_of(errors: Sequence[Any]) -> list[Fault]:
+    """The first of pydantic's."""
+    return [Fault(where=".".join(map(str, e["loc"])) or "body", what=e["msg"]) for e in errors[:MOST_FAULTS]]
+
+
 def unauthorized(detail: str) -> Problem:
     return Problem(401, detail, headers={"WWW-Authenticate": 'Bearer realm="learnrec"'})
 
@@ -61,8 +74,8 @@ def problem_of(exc: Exception) -> Problem:
         case Problem():
             return exc
         case RequestValidationError():
-            faults = [Fault(where=".".join(map(str, e["loc"])), what=e["msg"]) for e in exc.errors()]
-            return Problem(422, "; ".join(f"{f.where}: {f.what}" for f in faults), errors=faults)
+            faults = faults_of(exc.errors())
+            return Problem(422, "; ".join(f"{f.where}: {f.what}" for f in faults[:MOST_TOLD]), errors=faults)
         case HTTPException():
             return Problem(exc.status_code, _explained(exc), headers=exc.headers)
         case InvalidInput():
@@ -72,7 +85,8 @@ def problem_of(exc: Exception) -> Problem:
         case Conflict():
             return Problem(409, str(exc))
         case Unavailable():
-            return Problem(503, str(exc), headers={"Retry-After": str(RETRY_AFTER_S)})
+            detail = str(exc) if exc.dependency in OF_OURS else f"{exc.dependency} does not answer: try again soon"
+            return Problem(503, detail, headers={"Retry-After": str(RETRY_AFTER_S)})
         case _:
             return Problem(500, "an error on our side; the log has it under this request_id")
 
@@ -87,7 +101,10 @@ def _explained(exc: HTTPException) -> str:
 
 async def respond(request: Request, exc: Exception) -> Response:
     """Asynchronous, though it waits for nothing: a plain function would run on a thread, which costs a millisecond."""
-    return said(problem_of(exc), request.scope)
+    problem = problem_of(exc)
+    if problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        _LOG.warning("request %s: %s", request.scope.get("request_id", ""), exc)
+    return said(problem, request.scope)
 
 
 def said(problem: Problem, scope: Scope) -> Response:
@@ -109,9 +126,10 @@ _SAID = {
     401: "no token, or one that is not valid",
     403: "the token is valid, but not for this",
     404: "there is none of that name",
+    408: "the body did not come in time",
     409: "it does not fit what is going on now",
     413: "the body is too large",
-    415: "the body is not said to be application/json",
+    415: "the body is not said to be application/json, or is packed",
     422: "the input does not validate",
     429: "too many requests; Retry-After says when to come back",
     503: "a store or a stage does not answer; Retry-After says when to try again",

@@ -17,7 +17,7 @@ OutsideId = Annotated[
 
 
 class Closed(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 class EventIn(Closed):

@@ -26,7 +26,7 @@ _BODY = {
 
 def add_xapi(app: FastAPI, service: Service) -> None:
     mapping = Mapping.load(service.settings.xapi_mapping)
-    responses: Any = {200: {"model": list[str]}} | documented(400, 401, 403, 413, 415, 429, 503)
+    responses: Any = {200: {"model": list[str]}} | documented(400, 401, 403, 408, 413, 415, 429, 503)
 
     @app.post("/xapi/statements", responses=responses, response_class=Response, openapi_extra=_BODY)
     async def statements(
@@ -59,7 +59,11 @@ def add_xapi(app: FastAPI, service: Service) -> None:
 def _headers(unmapped: dict[int, str], degraded: tuple[str, ...]) -> dict[str, str]:
     headers = {"X-Experience-API-Version": VERSION}
     if unmapped:
-        headers["Learnrec-Unmapped"] = "; ".join(f"{row}: {reason}" for row, reason in unmapped.items())
+        rows: dict[str, list[str]] = {}
+        for row, reason in unmapped.items():
+            rows.setdefault(reason, []).append(str(row))
+        # Each reason once: 500 of them would be a header that no proxy lets through.
+        headers["Learnrec-Unmapped"] = "; ".join(f"{', '.join(of)}: {reason}" for reason, of in rows.items())
     if degraded:
         headers["Learnrec-Degraded"] = ", ".join(degraded)
     return headers

