@@ -10,9 +10,25 @@ LearnrecError
 Foreign errors become one of these once, in the adapter that met them, with `raise … from exc`.
 """
 
+import re
+
+_IN_FRONT = re.compile(r"(://[^\s/?#@:]*):[^\s/?#]*@")
+_IN_THE_QUERY = re.compile(r"((?:pass(?:word)?|secret|token)[a-z_]*=)[^&\s'\"]+", re.IGNORECASE)
+
+
+def without_secrets(text: str) -> str:
+    """`text` with *** for the passwords in its URLs: fit to be shown."""
+    return _IN_THE_QUERY.sub(r"\1***", _IN_FRONT.sub(r"\1:***@", text))
+
 
 class LearnrecError(Exception):
-    """Base of all errors that learnrec raises on purpose; the message says what, what is allowed, what to try."""
+    """Base of all errors that learnrec raises on purpose; the message says what, what is allowed, what to try.
+
+    Drivers like to repeat the address that they were given: passwords are taken out here, once for all.
+    """
+
+    def __init__(self, *said: object) -> None:
+        super().__init__(*(without_secrets(one) if isinstance(one, str) else one for one in said))
 
 
 class InvalidInput(LearnrecError, ValueError):
@@ -37,7 +53,7 @@ class Unavailable(LearnrecError):
     def __init__(self, dependency: str, reason: str) -> None:
         super().__init__(f"{dependency} does not answer: {reason}")
         self.dependency = dependency
-        self.reason = reason
+        self.reason = without_secrets(reason)
 
     def __reduce__(self) -> tuple[type["Unavailable"], tuple[str, str]]:
         """Errors travel between processes: by default they would be made again from the message alone."""

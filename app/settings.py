@@ -1,19 +1,30 @@
 """Addresses and secrets, from the environment; the only place that reads it.
 
-Order, first wins: a `LEARNREC_…` variable; the addresses that `learnrec up` wrote to `VAR/run/addresses.json`
-for the engines it started; the default. A service whose variable is set is external: `up` does not start it.
+Order, first wins: a `LEARNREC_X` variable; the file that `LEARNREC_X_FILE` names; the file LEARNREC_X in
+LEARNREC_SECRETS_DIR; LEARNREC_X in the JSON of the AWS secret LEARNREC_SECRETS_AWS; the addresses that `learnrec up`
+wrote to `VAR/run/addresses.json` for the engines it started; the default. A service whose address is told in one of
+the first ways is external: `up` does not start it.
 """
 
 import json
 import os
-from collections.abc import MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import (
+    AWSSecretsManagerSettingsSource,
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
+from typing_extensions import override
 
-from app.errors import InvalidInput
+from app.errors import InvalidInput, LearnrecError, Unavailable, without_secrets
 
 # What every process needs before it imports TensorFlow, Ray or MLflow: driver, workers, replicas, engines and tests.
 PROCESS_ENVIRONMENT = {
@@ -109,6 +120,33 @@ class Settings(BaseSettings):
     jwt_audience: str = "learnrec"
     ray_auth_token: SecretStr | None = None
 
+    secrets_dir: Path | None = Field(default=None, description="folder of files named after variables, /run/secrets")
+    secrets_aws: str | None = Field(default=None, description="name or ARN of an AWS secret: JSON of variables")
+
+    @classmethod
+    @override
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        assert isinstance(env_settings, EnvSettingsSource)
+        told, sources = env_settings.env_vars, [init_settings, env_settings, _NamedFiles(settings_cls)]
+        if folder := told.get("learnrec_secrets_dir"):
+            sources.append(SecretsSettingsSource(settings_cls, folder))
+        if name := told.get("learnrec_secrets_aws"):
+            sources.append(_of_aws(settings_cls, name))
+        return tuple(sources)
+
+    @override
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """Without passwords: settings end up in logs and tracebacks."""
+        for name, value in super().__repr_args__():
+            yield name, without_secrets(value) if isinstance(value, str) else value
+
     @property
     def object_store_uri(self) -> str:
         return self.object_store or (self.var_dir.resolve() / "objects").as_uri()
@@ -144,6 +182,28 @@ class Settings(BaseSettings):
         return str(value)
 
 
+class _NamedFiles(EnvSettingsSource):
+    """`LEARNREC_X_FILE=PATH`, as Docker's own images have it."""
+
+    @override
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        told = super()._load_env_vars()
+        own = {name: path for name, path in told.items() if name.startswith("learnrec_") and name.endswith("_file")}
+        return {name.removesuffix("_file"): Path(path).read_text().strip() for name, path in own.items() if path}
+
+
+def _of_aws(settings_cls: type[BaseSettings], name: str) -> PydanticBaseSettingsSource:
+    """Credentials and region come from where AWS's own clients find them."""
+    try:
+        from botocore.exceptions import BotoCoreError, ClientError
+    except ImportError as exc:
+        raise InvalidInput("LEARNREC_SECRETS_AWS needs boto3: install learnrec[aws]") from exc
+    try:
+        return AWSSecretsManagerSettingsSource(settings_cls, name, case_sensitive=False)
+    except (BotoCoreError, ClientError, KeyError, ValueError) as exc:
+        raise Unavailable("AWS Secrets Manager", f"secret {name}: {exc}") from exc
+
+
 def addresses_path(var_dir: Path) -> Path:
     return var_dir / "run" / "addresses.json"
 
@@ -163,6 +223,10 @@ def load_settings(*, embedded: bool = True, var_dir: Path | None = None) -> Sett
         if "ray_auth_token" in started:
             started["ray_auth_token"] = SecretStr(started["ray_auth_token"])
         return external.model_copy(update={k: v for k, v in started.items() if k not in external.model_fields_set})
+    except LearnrecError:
+        raise
+    except (OSError, UnicodeDecodeError, SettingsError) as exc:
+        raise InvalidInput(f"a secret cannot be read: {exc}") from exc
     except ValidationError as exc:
         faults = "; ".join(f"LEARNREC_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in exc.errors())
         raise InvalidInput(f"the environment does not validate: {faults}") from exc
@@ -170,7 +234,8 @@ def load_settings(*, embedded: bool = True, var_dir: Path | None = None) -> Sett
 
 def unknown_variables() -> list[str]:
     """Variables that look like ours but mean nothing, such as a misspelt one; without what engines are marked with."""
-    known = {f"LEARNREC_{name.upper()}" for name in Settings.model_fields} | {"LEARNREC_STACK", "LEARNREC_ENGINE"}
+    known = {f"LEARNREC_{name.upper()}" for name in Settings.model_fields}
+    known |= {f"{name}_FILE" for name in known} | {"LEARNREC_STACK", "LEARNREC_ENGINE"}
     return sorted(name for name in os.environ if name.startswith("LEARNREC_") and name not in known)
 
 

@@ -98,15 +98,15 @@ def doctor() -> None:
 
 
 def _addresses(settings: Settings, *, served: bool) -> Table:
+    from app.errors import without_secrets
     from cluster.stack.engines.ray import RayEngine
     from cluster.stack.kinds import KINDS
     from cluster.stack.serving import serving_url
-    from cluster.stack.status import without_password
 
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="bold")
     for kind in KINDS:
-        table.add_row(kind.title, without_password(getattr(settings, kind.address_field)))
+        table.add_row(kind.title, without_secrets(getattr(settings, kind.address_field)))
     record = Var(settings.var_dir).record(RayEngine)
     if record is not None and record.dashboard_port is not None:
         token = settings.var_dir / "keys" / "ray_token"

@@ -5,9 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib import import_module
-from urllib.parse import urlsplit, urlunsplit
 
-from app.errors import Unavailable
+from app.errors import Unavailable, without_secrets
 from app.settings import Settings, load_settings, prepare_process
 from cluster.stack.engine import Engine
 from cluster.stack.kinds import KINDS
@@ -61,7 +60,7 @@ def _engine(kind: type[Engine], settings: Settings, *, pinned: Settings, var: Va
     process = record.process() if record else None
 
     def part(health: Health, ping_ms: float | None = None, advice: str = "") -> Part:
-        shown = without_password(address) if address else None
+        shown = without_secrets(address) if address else None
         return Part(kind.name, kind.title, health, shown, external, process.pid if process else None, ping_ms, advice)
 
     if not external and process is None:
@@ -91,11 +90,3 @@ def _application(settings: Settings) -> Part:
     if wrong is not None:
         return Part("serve", "Recommendations", Health.SILENT, url, False, None, None, f"{wrong}: run `learnrec up`")
     return Part("serve", "Recommendations", Health.UP, url, False, None, ping_ms, "")
-
-
-def without_password(address: str) -> str:
-    """The address, fit to be shown."""
-    parts = urlsplit(address)
-    if not parts.password:
-        return address
-    return urlunsplit(parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", ":***@")))

@@ -3,9 +3,7 @@
 import socket
 from ipaddress import ip_address
 
-import httpx
 import psutil
-import pytest
 
 from tests.serving.conftest import House
 
