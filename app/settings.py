@@ -246,6 +246,17 @@ def environment_of(settings: Settings) -> dict[str, str]:
     return {f"LEARNREC_{name.upper()}": value for name, value in plain.items()}
 
 
+ON_LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+"""Ray's switch for its usual ways on a Mac, where 127.0.0.1 stays 127.0.0.1: else daemons and workers listen on all
+interfaces, and clients look for them at the machine's other address."""
+
+
+def ray_environment(settings: Settings) -> dict[str, str]:
+    """What clients of this Ray need before they import it."""
+    here = (settings.ray_address or "").startswith("127.0.0.1:")
+    return ray_authentication(settings) | (ON_LOOPBACK if here else {})
+
+
 def ray_authentication(settings: Settings) -> dict[str, str]:
     """How Ray's daemons and clients know each other; Ray reads it when it is imported."""
     if settings.ray_auth_token is None:
@@ -264,7 +275,7 @@ def prepare_process(
     for name, value in PROCESS_ENVIRONMENT.items():
         target.setdefault(name, value)
     if settings is not None:
-        target.update(ray_authentication(settings))
+        target.update(ray_environment(settings))
     return target
 
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from app.settings import prepare_process
+from app.settings import ON_LOOPBACK, prepare_process
 
 prepare_process()  # before any test module imports TensorFlow, Ray or MLflow
+os.environ.update(ON_LOOPBACK)  # as clients of the embedded Ray have it
 
 from cluster.stack.engines.kafka import KafkaEngine  # noqa: E402  # after prepare_process
 from cluster.stack.engines.milvus_lite import MilvusLiteEngine  # noqa: E402

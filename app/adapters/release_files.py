@@ -47,15 +47,17 @@ def _download(store: ObjectStore, release_id: str, target: Path) -> None:
 
 
 def verify_release(folder: Path) -> Manifest:
-    """The manifest, once every file it names has been found to be what it says.
+    """The manifest, once every file it names has been found to be what it says, and no other beside them.
 
-    Raises NotFound: no manifest. Conflict: a file is missing or changed.
+    Raises NotFound: no manifest. Conflict: a file is missing, changed or added.
     """
     path = folder / MANIFEST
     if not path.exists():
         raise NotFound(f"{folder} holds no release: no {MANIFEST}; publish one with `learnrec job run publish_release`")
     manifest = Manifest.model_validate_json(path.read_bytes())
-    wrong = [name for name, digest in manifest.files.items() if _digest(folder / name) != digest]
+    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
+    wrong = there - manifest.files.keys() - {MANIFEST}  # a library may pick up what lies beside: a SavedModel's assets
+    wrong |= {name for name, digest in manifest.files.items() if _digest(folder / name) != digest}
     if wrong:
         raise Conflict(
             f"release {manifest.release_id} is damaged: {', '.join(sorted(wrong)[:5])} differ from the manifest; "

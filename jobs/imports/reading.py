@@ -3,6 +3,7 @@
 import csv
 import gzip
 import io
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -69,7 +70,7 @@ def open_text(path: Path, on_bytes: OnBytes) -> Iterator[io.TextIOWrapper]:
         with io.TextIOWrapper(io.BufferedReader(plain, 2**18), "utf-8-sig", errors="replace", newline="") as text:  # type: ignore[arg-type]  # GzipFile reads like a raw stream
             try:
                 yield text
-            except (gzip.BadGzipFile, EOFError) as exc:
+            except (gzip.BadGzipFile, zlib.error, EOFError) as exc:
                 raise InvalidInput(f"{path} is damaged: {exc}") from exc
 
 
@@ -125,11 +126,15 @@ def _raw(row: list[str]) -> str:
 
 
 def _parquet_blocks(path: Path, columns: Sequence[str]) -> Iterator[Block]:
+    """Raises InvalidInput, at the block where the damage is."""
     try:
-        file = pq.ParquetFile(path, memory_map=True)
-    except pa.ArrowInvalid as exc:
-        raise InvalidInput(f"{path} is no Parquet file: {exc}") from exc
-    with file:
+        yield from _parquet_frames(path, columns)
+    except (pa.ArrowException, OSError, pl.exceptions.PolarsError) as exc:
+        raise InvalidInput(f"{path} is no Parquet file, or damaged: {exc}") from exc
+
+
+def _parquet_frames(path: Path, columns: Sequence[str]) -> Iterator[Block]:
+    with pq.ParquetFile(path, memory_map=True) as file:
         _check_columns(path, file.schema_arrow.names, columns)
         row = 0
         for batch in file.iter_batches(BLOCK_ROWS):

