@@ -5,12 +5,14 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
+import grpc
 import httpx
 import pytest
 
 from app.serving.access import Role
 from app.serving.keys import signed
 from app.settings import Settings, load_settings
+from cluster.stack.engines.postgres import PostgresEngine
 from cluster.stack.engines.ray import RayEngine
 from cluster.stack.processes import scan
 from jobs.world.config import WorldConfig
@@ -18,6 +20,8 @@ from jobs.world.export import write_files
 from jobs.world.world import World, make_world
 from tests.cluster.jobworld import SMALL
 from tests.cluster.stacks import Stack, eventually, stack_in
+from tests.security.leaks import leaks
+from tests.security.ray_doors import job_api, replica_call
 
 LEARNER = "learner-000003"
 
@@ -87,6 +91,22 @@ def test_what_was_imported_is_recommended_over_http(stack: Stack, world: World) 
 
 
 @pytest.mark.timeout(300)
+def test_no_secret_is_in_anything_that_a_whole_run_wrote(stack: Stack) -> None:
+    settings, root = load_settings(var_dir=stack.var.root), stack.var.root
+    password = (stack.var.home(PostgresEngine) / "password").read_text()
+    secrets = {"the database's password": password, "Ray's token": (root / "keys" / "ray_token").read_text().strip()}
+    secrets["the key of tokens"] = settings.private_key_path.read_text().splitlines()[3]
+    ray_writes = RayEngine(home=stack.var.home(RayEngine), port=0).scratch
+    private = [root / "keys", root / "run" / "addresses.json", stack.var.home(PostgresEngine)]
+    found, looked_at = leaks(secrets, root, ray_writes, lives_in=private)
+    assert looked_at > 100
+    assert not found
+    for command in (["status"], ["doctor"], ["job", "list"], ["up"]):
+        said = _do(stack, *command)
+        assert not [name for name, secret in secrets.items() if secret in said], command
+
+
+@pytest.mark.timeout(300)
 def test_everything_runs_behind_its_lock_and_ends_with_one_command(stack: Stack) -> None:
     parts = json.loads(_do(stack, "status", "--json"))
     assert [part["health"] for part in parts] == ["up"] * len(parts)
@@ -95,8 +115,11 @@ def test_everything_runs_behind_its_lock_and_ends_with_one_command(stack: Stack)
 
     ray = stack.var.record(RayEngine)
     assert ray is not None
-    anyone = httpx.get(f"http://127.0.0.1:{ray.dashboard_port}/api/jobs/", trust_env=False)
-    assert anyone.status_code == httpx.codes.UNAUTHORIZED
+    for token in (None, "", "guessed"):
+        assert job_api(f"http://127.0.0.1:{ray.dashboard_port}", token) <= {401, 403}
+    replicas = [process for process in stack.processes() if process.name().startswith("ray::ServeReplica")]
+    wide = [c.laddr.port for one in replicas for c in one.net_connections("tcp6") if c.laddr and c.laddr.ip == "::"]
+    assert {replica_call(port) for port in wide} == {grpc.StatusCode.UNAUTHENTICATED}
     assert RayEngine(home=stack.var.home(RayEngine), port=0).scratch.stat().st_mode & 0o077 == 0
 
     sessions = {os.getsid(process.pid) for process in stack.processes()}

@@ -26,7 +26,7 @@ def other_addresses() -> list[str]:
 
 
 WIDE = {"ray::ServeReplica"}
-"""Serve's replicas call each other at a port that Ray opens on every interface; where Ray has a token, it asks for it."""
+"""Replicas call each other at a port that Ray opens on every interface; where Ray has a token, it asks for it."""
 
 DOORS = {"postgres", "redis-server", "python", "haproxy", "gcs_server", "raylet", "ray"}
 """Beginnings of the names of what listens: a new kind of process is a new row of the table in SECURITY.md."""
