@@ -165,6 +165,27 @@ def soak(
         raise typer.Exit(1)
 
 
+@bench_app.command()
+def gate(
+    requests: Annotated[int, typer.Option(help="Requests of each kind.", min=100)] = 5_000,
+    out: Annotated[Path, typer.Option(help="Folder for gate.json.")] = Path("var/bench"),
+) -> None:
+    """Let requests pass the gate: token, limits and rights. Exits with 1 where 95% take more than a millisecond."""
+    from cluster.bench.gate import measure_gate
+
+    result = measure_gate(requests)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "gate.json").write_text(json.dumps(result, indent=1))
+    table = Table(title=f"the gate, {requests:,} requests {_where(result)}")
+    for name in ("request", "p50 µs", "p95 µs", "p99 µs"):
+        table.add_column(name, justify="left" if name == "request" else "right")
+    for row in result["rows"]:
+        table.add_row(row["way"], *(f"{row[name]:.0f}" for name in ("p50_us", "p95_us", "p99_us")))
+    for_tables().print(table)
+    if max(row["p95_us"] for row in result["rows"]) > result["budget_us"]:
+        raise typer.Exit(1)
+
+
 def _serving_table(result: dict[str, Any]) -> Table:
     table = Table(title=f"{result['num_learners']:,} learners, {result['num_contents']:,} contents {_where(result)}")
     columns = ("way", "connections", "requests/s", "p50 ms", "p95 ms", "p99 ms", "failed", "full", "CPU ms/request")
