@@ -167,7 +167,7 @@ def soak(
 
 @bench_app.command()
 def gate(
-    requests: Annotated[int, typer.Option(help="Requests of each kind.", min=100)] = 5_000,
+    requests: Annotated[int, typer.Option(help="Requests of each kind.", min=100)] = 2_000,
     out: Annotated[Path, typer.Option(help="Folder for gate.json.")] = Path("var/bench"),
 ) -> None:
     """Let requests pass the gate: token, limits and rights. Exits with 1 where 95% take more than a millisecond."""
