@@ -86,6 +86,9 @@ class Settings(BaseSettings):
 
     http_host: str = "127.0.0.1"
     http_port: int = Field(default=8000, ge=1, le=65535)
+    http_tls_pem: Path | None = Field(
+        default=None, description="PEM of certificate, chain and key, absolute: the door speaks TLS"
+    )
     retrieval_backend: Literal["milvus", "faiss"] = "milvus"
     request_timeout_ms: int = Field(default=200, ge=10, description="the budget of one request, in milliseconds")
     rate_limit: str = Field(
@@ -150,6 +153,10 @@ class Settings(BaseSettings):
     @property
     def object_store_uri(self) -> str:
         return self.object_store or (self.var_dir.resolve() / "objects").as_uri()
+
+    @property
+    def http_scheme(self) -> str:
+        return "https" if self.http_tls_pem else "http"
 
     @property
     def spool_path(self) -> Path:

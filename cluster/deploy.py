@@ -156,8 +156,9 @@ class _Ray:
 
 def _answers(settings: Settings) -> bool:
     host = "127.0.0.1" if settings.http_host in ("", "0.0.0.0", "::") else settings.http_host  # noqa: S104
+    url = f"{settings.http_scheme}://{host}:{settings.http_port}/health"
     try:
-        return httpx.get(f"http://{host}:{settings.http_port}/health", timeout=5, trust_env=False).is_success
+        return httpx.get(url, timeout=5, trust_env=False, verify=False).is_success  # noqa: S501  # asks for health only
     except httpx.HTTPError:
         return False
 

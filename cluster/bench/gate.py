@@ -11,6 +11,7 @@ from typing import Any
 import jwt
 import numpy as np
 from fastapi import Request
+from jwt.algorithms import RSAAlgorithm
 
 from app.serving.access import Role
 from app.serving.auth import TokenVerifier
@@ -44,7 +45,7 @@ def measure_gate(num_requests: int) -> dict[str, Any]:
 
 def _tokens(pem: bytes, jwks: bytes, *, number: int) -> list[str]:
     """As `sign_token` makes them, but the key is read once: that costs more than all else."""
-    key = jwt.algorithms.RSAAlgorithm(jwt.algorithms.RSAAlgorithm.SHA256).prepare_key(pem)
+    key = RSAAlgorithm(RSAAlgorithm.SHA256).prepare_key(pem)
     now, headers = int(time.time()), {"kid": json.loads(jwks)["keys"][0]["kid"]}
     claims = {"role": Role.LEARNER.value, "iss": WHO["issuer"], "aud": WHO["audience"], "iat": now, "nbf": now}
     return [

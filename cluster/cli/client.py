@@ -51,7 +51,7 @@ def fetch(settings: Settings, user: str, *, k: int, token: str) -> dict[str, Any
     Raises Unavailable: nobody answers. LearnrecError: what the service refuses, and why.
     """
     host = "127.0.0.1" if settings.http_host in ("", "0.0.0.0", "::") else settings.http_host  # noqa: S104
-    url = f"http://{host}:{settings.http_port}/recommend/{quote(user, safe='')}"
+    url = f"{settings.http_scheme}://{host}:{settings.http_port}/recommend/{quote(user, safe='')}"
     headers = {"Authorization": f"Bearer {token}"}
     try:
         response = httpx.get(url, params={"k": k}, headers=headers, timeout=TIMEOUT_S, trust_env=False)

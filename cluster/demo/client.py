@@ -71,7 +71,7 @@ class Client:
         token = signed(settings, user=user_id, role=Role.LEARNER)
         self._user_id = user_id
         self._http = httpx.Client(
-            base_url=f"http://{settings.http_host}:{settings.http_port}",
+            base_url=f"{settings.http_scheme}://{settings.http_host}:{settings.http_port}",
             headers={"Authorization": f"Bearer {token}"},
             timeout=10,
             trust_env=False,
