@@ -58,10 +58,11 @@ def run(spec: Spec, settings: Settings) -> JobResult:
     with tracked(settings, RELEASES.job, params=planned.spec, tags=planned.inputs) as track:
         with ray_session(settings), steps(RELEASES.job) as advance:
             advance(0, "assembling the release")
-            hashes = on_cluster(assemble, _task(planned, store.uri_root))
+            hashes, end = on_cluster(assemble, _task(planned, store.uri_root))
         verdict = store.read_json(f"{RANKERS.folder(ranker.run)}/{VERDICT}")
         runs = _mlflow_runs(planned, settings) | {RELEASES.job: track.run_id}
         manifest = _manifest(planned, index=index, files=hashes, runs=runs, verdict=verdict, settings=settings)
+        manifest = manifest.model_copy(update={"data_until": datetime.fromtimestamp(end, UTC).isoformat()})
         track.tag("release_id", manifest.release_id)
         track.table(MANIFEST, manifest.model_dump())
     store.write(f"{planned.folder}/{MANIFEST}", manifest.model_dump_json(indent=1).encode())

@@ -30,8 +30,8 @@ class ReleaseTask:
     folder: str
 
 
-def assemble(task: ReleaseTask) -> dict[str, str]:
-    """Write the release's folder, all but its manifest; SHA-256 of every file, by path."""
+def assemble(task: ReleaseTask) -> tuple[dict[str, str], int]:
+    """Write the release's folder, all but its manifest; SHA-256 of every file, by path, and when its data end."""
     store = ObjectStore(task.store_uri)
     snapshot = task.snapshot
     dataset = Dataset(snapshot.catalogue(), snapshot.vocabulary(), snapshot.events())
@@ -41,13 +41,13 @@ def assemble(task: ReleaseTask) -> dict[str, str]:
         timeline.write_bytes(store.read(f"{task.towers}/{TIMELINE}"))
         dataset.catalogue.save(folder / CATALOGUE_FOLDER)
         dataset.vocabulary.save(folder / LEARNERS_FOLDER)
-        embeddings = _array(store, f"{task.towers}/{FINAL}/item_embeddings.npy")
+        embeddings, end = _array(store, f"{task.towers}/{FINAL}/item_embeddings.npy"), Timeline.load(timeline).end
         items = items_at(
             dataset.pairs,
             embeddings,
             catalogue=dataset.catalogue,
             vocabulary=dataset.vocabulary,
-            now=Timeline.load(timeline).end,
+            now=end,
             weights=_array(store, f"{task.ranker}/{WEIGHTS}"),
         )
         items.save(folder / ITEMS_FOLDER)
@@ -56,7 +56,7 @@ def assemble(task: ReleaseTask) -> dict[str, str]:
         (folder / INDEX_FILE).write_bytes(store.read(f"{task.index}/{INDEX_FILE}"))
         hashes = file_hashes(folder)
         store.upload(folder, task.folder)
-    return hashes
+    return hashes, end
 
 
 def _array(store: ObjectStore, path: str) -> np.ndarray:

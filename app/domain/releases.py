@@ -28,6 +28,7 @@ class Manifest(BaseModel):
     collection: str  # Milvus collection of the item embeddings
     data_snapshot: str  # id of the feature run that it was trained on
     pseudonym_key: str = ""  # name of the key under which its vocabulary knows learners; "": by their ids
+    data_until: str | None = None  # ISO 8601, UTC: its latest event; None where that was not kept
     runs: dict[str, str]  # job name -> MLflow run id
     metrics: dict[str, dict[str, float]]  # model name -> metric -> value, on the temporal hold-out
     files: dict[str, str]  # path in the folder -> SHA-256

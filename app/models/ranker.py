@@ -1,6 +1,7 @@
 """The ranker as served: gradient-boosted trees over ranking features, calibrated to 0..1."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from app.domain.learners import Learners
 from app.domain.slates import Candidates
 from app.errors import Conflict, NotFound
+from app.features.drift import BINS_FOLDER, FeatureBins
 from app.features.item_state import Items
 from app.features.ranking import FEATURE_SCHEMA, OnAxes, feature_names, ranking_features
 
@@ -19,17 +21,36 @@ BOOSTER_FILE, RANKER_FILE, AXES_FILE = "ranker.ubj", "ranker.json", "axes.npy"
 class Ranker:
     """Scores candidates. Calibration is Platt's sigmoid over the booster's margin: it keeps the order (Platt, 1999)."""
 
-    def __init__(self, booster: xgb.Booster, *, axes: NDArray[np.float32], slope: float, intercept: float) -> None:
-        """`axes` `[dim, n]` are those of the embeddings that the booster was fitted on."""
-        self.booster, self.axes = booster, axes
+    def __init__(
+        self,
+        booster: xgb.Booster,
+        *,
+        axes: NDArray[np.float32],
+        slope: float,
+        intercept: float,
+        bins: FeatureBins | None = None,
+    ) -> None:
+        """`axes` `[dim, n]` are of the embeddings that the booster was fitted on, `bins` of its plain features."""
+        self.booster, self.axes, self.bins = booster, axes, bins
         self.slope, self.intercept = slope, intercept
         self._seen: tuple[Items, OnAxes] | None = None
 
     def score(
-        self, learners: Learners, embeddings: NDArray[np.float32], candidates: Candidates, *, items: Items
+        self,
+        learners: Learners,
+        embeddings: NDArray[np.float32],
+        candidates: Candidates,
+        *,
+        items: Items,
+        seen: Callable[[NDArray[np.float32], Candidates], None] | None = None,
     ) -> NDArray[np.float32]:
-        """Chance that the learner wants each candidate, 0..1; -inf in padding. `[B, K]`."""
+        """Chance that the learner wants each candidate, 0..1; -inf in padding. `[B, K]`.
+
+        `seen` is told the features.
+        """
         matrix = ranking_features(learners, embeddings, candidates, items=items, on_axes=self._on_axes(items))
+        if seen is not None:
+            seen(matrix, candidates)
         return np.where(candidates.index >= 0, self.score_rows(matrix).reshape(candidates.index.shape), -np.inf)
 
     def _on_axes(self, items: Items) -> OnAxes:
@@ -48,6 +69,8 @@ class Ranker:
         folder.mkdir(parents=True, exist_ok=True)
         self.booster.save_model(folder / BOOSTER_FILE)
         np.save(folder / AXES_FILE, self.axes, allow_pickle=False)
+        if self.bins is not None:
+            self.bins.save(folder / BINS_FOLDER)
         names = feature_names(self.axes.shape[1])
         described = {
             "feature_schema": FEATURE_SCHEMA,

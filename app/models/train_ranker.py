@@ -13,6 +13,7 @@ from sklearn.model_selection import GroupKFold
 
 from app.domain.learners import Learners
 from app.domain.slates import Source
+from app.features.drift import FeatureBins
 from app.features.examples import Examples
 from app.features.item_state import Items
 from app.features.ranking import DIRECTIONS, OnAxes, feature_names, plain_features, principal_axes
@@ -22,6 +23,9 @@ from app.models.ranker import Ranker
 from app.models.retrieval import QUOTA, merge_candidates, source_weights
 
 QUERY_BATCH = 512
+WHOLE_LISTS = 16
+"""One list in as many goes whole into the bins that serving is compared with: the training set samples its rows."""
+
 WEIGHING = 2_000
 """Examples that the weights of the sources are learned from."""
 
@@ -40,6 +44,7 @@ class RankingSet:
     learner: NDArray[np.int32]  # [n] user index: folds are grouped by it
     axes: NDArray[np.float32]  # [dim, n] of the embeddings, as the matrix has them
     recall: float  # share of the lists that held what followed
+    bins: FeatureBins | None = None  # of the plain features, of all candidates of some lists: as serving sees them
 
     def __len__(self) -> int:
         return len(self.label)
@@ -84,6 +89,7 @@ def ranking_set(
     rng = np.random.default_rng(config.seed)
     chosen = _chosen(examples.learners.user_index, config)
     parts: list[tuple[NDArray[Any], ...]] = []
+    whole: list[NDArray[np.float32]] = []
     found = 0
     met = _Met.of(examples, num_items=len(items))
     on_axes = OnAxes.of(principal_axes(items.embeddings, limit=config.num_axes), items=items)
@@ -96,6 +102,7 @@ def ranking_set(
         found += int((candidates.index == part.content[:, None]).any(1).sum())
         strength = met.strength(rows, part.learners, candidates.index)
         plain = plain_features(part.learners, embeddings[rows], candidates, items=items)
+        whole.append(plain[::WHOLE_LISTS][candidates.index[::WHOLE_LISTS] >= 0])
         keep = _sample(candidates.index, strength > 0, config.num_negatives, rng)
         index, label = np.take_along_axis(candidates.index, keep, 1), np.take_along_axis(strength, keep, 1)
         plain = np.take_along_axis(plain, keep[:, :, None], 1)
@@ -106,7 +113,9 @@ def ranking_set(
         parts.append((matrix[used.ravel()], label[used].astype(np.float32), query[used], learner[used]))
     matrix, label, query, learner = (np.concatenate(column) for column in zip(*parts, strict=True))
     recall = found / max(len(chosen), 1)
-    return RankingSet(matrix, label, query.astype(np.int32), learner.astype(np.int32), on_axes.axes, recall)
+    seen = np.concatenate(whole)
+    bins = FeatureBins.of(seen) if len(seen) else None
+    return RankingSet(matrix, label, query.astype(np.int32), learner.astype(np.int32), on_axes.axes, recall, bins)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +236,7 @@ def fit_ranker(
         "num_rows": float(len(data)),
         "candidate_recall": data.recall,
     }
-    ranker = Ranker(booster, axes=data.axes, slope=slope, intercept=intercept)
+    ranker = Ranker(booster, axes=data.axes, slope=slope, intercept=intercept, bins=data.bins)
     return FittedRanker(ranker, metrics, feature_importance(booster, num_axes=data.num_axes))
 
 

@@ -3,6 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from app.domain.slates import Slate
 from app.policy.knobs import Policy
 from app.recommend.stages import Fault
@@ -19,12 +22,26 @@ class RequestBatch:
 
 
 @dataclass(frozen=True, slots=True)
+class Tally:
+    """What was found on the way to a batch's slates, to be counted: one for all of the batch."""
+
+    candidates: NDArray[np.int64]  # [len(SOURCES)] that the ranker was given, by where they came from
+    shown: NDArray[np.int64]  # [len(SOURCES)]
+    scores: NDArray[np.float32]  # [n] by the ranker, of what is shown first
+    personal: int  # learners whom the models answered for
+    looked_up: int  # learners of whom Redis was asked, and answered
+    with_recent: int  # of these, with events of the last hour
+    with_embedding: int  # of these, with an embedding of an earlier request
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """One slate a request, in order, and how the batch went."""
 
     slates: tuple[Slate, ...]
     faults: tuple[Fault, ...]
     timings_ms: dict[str, float]  # by stage
+    tally: Tally | None = None  # None where there was no release
 
 
 @dataclass(slots=True)

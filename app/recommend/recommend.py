@@ -24,6 +24,7 @@ from app.recommend.batch import Budget, Outcome, RequestBatch
 from app.recommend.known import Known, know
 from app.recommend.slates import slates
 from app.recommend.stages import Fault, Retrieved, Stages, attempt
+from app.recommend.tally import tally
 
 T = TypeVar("T")
 
@@ -60,11 +61,12 @@ async def recommend(batch: RequestBatch, *, release: Release, stages: Stages, bu
     faults += ranking.faults if ranking else ()
     began = budget.clock()
     order, rungs = _order(batch, known, ranking, release=release)
+    counted = tally(batch, order, rungs, ranking.candidates if ranking else None, online=online)
     made = slates(
         batch, order, rungs, release=release, labels=_labels(known.personal, [fault.stage for fault in faults])
     )
     budget.spent("compose", began)
-    return Outcome(made, tuple(faults), budget.timings_ms)
+    return Outcome(made, tuple(faults), budget.timings_ms, counted)
 
 
 async def _timed(stage: str, call: Awaitable[T], budget: Budget) -> T | Fault:

@@ -25,6 +25,7 @@ from app.serving.event_requests import events_table, parsed
 from app.serving.gate import Envelope, Gate, caller_of, guarded_route, require_own
 from app.serving.key_source import FileKeys, UrlKeys
 from app.serving.limits import Limit, share_for_ever
+from app.serving.monitor import Health
 from app.serving.privacy_http import add_privacy
 from app.serving.problems import ProblemDetails, documented, respond
 from app.serving.schemas import EVENTS, EventIn, EventsAccepted, HealthReport, Recommendation
@@ -150,18 +151,16 @@ def _add_operations(app: FastAPI, service: Service) -> None:
     async def health() -> Response:
         """Live as soon as it answers; ready when a release is served and every stage holds it."""
         seen = service.health
-        state = dict.fromkeys(DEPENDENCIES, "ok") | dict.fromkeys(seen.unused, "unused")
-        state |= {name: "down" for name in DEPENDENCIES if name in seen.faults}
-        for name, word in state.items():
-            service.metrics.dependency(name, up=word != "down")
         body = {"live": True, "ready": seen.stages_ready, "release": seen.release}
-        body |= {"trial": seen.trial, "dependencies": state}
+        body |= {"trial": seen.trial, "dependencies": _state(seen)}
         return Response(orjson.dumps(body), media_type=JSON)
 
     @app.get("/metrics", responses={200: {"content": {CONTENT_TYPE_LATEST: {}}}}, response_class=Response)
     async def metrics() -> Response:
         """Prometheus text of the replica that answers."""
-        return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+        for name, word in _state(service.health).items():
+            service.metrics.dependency(name, up=word != "down")
+        return Response(service.scraped(), media_type=CONTENT_TYPE_LATEST)
 
     @app.get("/openapi.json", responses=documented(401, 403, 429), response_class=Response)
     async def openapi() -> Response:
@@ -169,6 +168,11 @@ def _add_operations(app: FastAPI, service: Service) -> None:
         return Response(orjson.dumps(app.openapi()), media_type=JSON)
 
     app.openapi = _described(app)
+
+
+def _state(seen: Health) -> dict[str, str]:
+    state = dict.fromkeys(DEPENDENCIES, "ok") | dict.fromkeys(seen.unused, "unused")
+    return state | {name: "down" for name in DEPENDENCIES if name in seen.faults}
 
 
 def _described(app: FastAPI) -> Callable[[], dict[str, Any]]:

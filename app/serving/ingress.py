@@ -1,6 +1,7 @@
 """The ingress as a deployment: HTTP in, micro-batches through the stages, HTTP out."""
 
 from fastapi import FastAPI
+from ray import serve
 from ray.serve.handle import DeploymentHandle
 
 from app.errors import Unavailable
@@ -29,6 +30,7 @@ class Ingress:
             retriever=Stage("retriever", retriever),
             ranker=Stage("ranker", ranker),
         )
+        self._service.metrics.replica = serve.get_replica_context().replica_id.unique_id
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return build_app(self._service)

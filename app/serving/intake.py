@@ -58,7 +58,7 @@ class Intake:
 
     async def ping(self) -> None:
         """Raises Unavailable: the log does not answer."""
-        await asyncio.to_thread(self._entries.lag, group=LOG_GROUP)
+        self._metrics.lag(await asyncio.to_thread(self._entries.lag, group=LOG_GROUP))
 
     async def record(self, events: pa.Table) -> Recorded:
         """Accept events of EVENT_SCHEMA, and let the next recommendation know them.

@@ -1,11 +1,13 @@
 """What one ingress replica counts, for Prometheus. Labels are few and bounded: never an id."""
 
 from collections import Counter as Tally
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
 from app.recommend.batch import Outcome
+from app.serving.families import OfReplica
+from app.serving.model_metrics import ModelMetrics
 
 SECONDS = (0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0)
 SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -31,6 +33,12 @@ class EventMetrics:
             "learnrec_event_to_feature_seconds", "From arrival to the online features", buckets=SECONDS, registry=own
         )
 
+        self._lag = Gauge("learnrec_event_log_lag", "Entries not ingested yet", ["partition"], registry=own)
+
+    def lag(self, by_partition: Mapping[str, int]) -> None:
+        for partition, number in by_partition.items():
+            self._lag.labels(partition).set(number)
+
     def accepted(self, event_types: Sequence[str]) -> None:
         for event_type, number in Tally(event_types).items():
             self._events.labels(event_type).inc(number)
@@ -53,10 +61,12 @@ class EventMetrics:
 
 
 class Metrics:
-    """Of recommending; `events` are those of the events."""
+    """Of recommending; `events` are those of the events, `models` those of what answers."""
 
     def __init__(self) -> None:
         self.registry = own = CollectorRegistry()
+        self.replica = ""
+        ProcessCollector(registry=own)
         self._requests = Counter("learnrec_requests", "Requests answered", ["method", "route", "status"], registry=own)
         self._seconds = Histogram(
             "learnrec_request_seconds", "From request to answer", ["route"], buckets=SECONDS, registry=own
@@ -64,14 +74,16 @@ class Metrics:
         self._stages = Histogram(
             "learnrec_stage_seconds", "A stage, for a whole batch", ["stage"], buckets=SECONDS, registry=own
         )
+        self._errors = Counter(
+            "learnrec_stage_errors", "Batches that a stage failed, by why", ["stage", "cause"], registry=own
+        )
         self._sizes = Histogram("learnrec_batch_size", "Requests answered together", buckets=SIZES, registry=own)
         self._answers = Counter("learnrec_answers", "Slates by the rung they stand on", ["served_by"], registry=own)
         self._degraded = Counter(
             "learnrec_degraded", "Slates that miss something, by what and why", ["stage", "cause"], registry=own
         )
         self._refused = Counter("learnrec_refused", "Requests refused for want of capacity", registry=own)
-        self.events = EventMetrics(own)
-        self._release = Gauge("learnrec_release_info", "The release that is served", ["release"], registry=own)
+        self.events, self.models = EventMetrics(own), ModelMetrics(own)
         self._trial = Gauge("learnrec_trial_info", "The release on trial", ["release"], registry=own)
         self._withdrawn = Counter(
             "learnrec_trials_withdrawn",
@@ -98,6 +110,10 @@ class Metrics:
         self._sizes.observe(len(outcome.slates))
         for stage, spent_ms in outcome.timings_ms.items():
             self._stages.labels(stage).observe(spent_ms / 1000)
+        for fault in outcome.faults:
+            self._errors.labels(fault.stage, fault.cause).inc()
+        if outcome.tally is not None:
+            self.models.batch(outcome.tally)
         for slate in outcome.slates:
             self._answers.labels(slate.served_by.value).inc()
             for fault in outcome.faults:
@@ -106,11 +122,6 @@ class Metrics:
 
     def refused(self) -> None:
         self._refused.inc()
-
-    def serving(self, release_id: str | None) -> None:
-        self._release.clear()
-        if release_id is not None:
-            self._release.labels(release_id).set(1)
 
     def trying(self, release_id: str | None) -> None:
         self._trial.clear()
@@ -134,4 +145,4 @@ class Metrics:
         self._up.labels(name).set(int(up))
 
     def text(self) -> bytes:
-        return generate_latest(self.registry)
+        return generate_latest(OfReplica(self.registry, self.replica))

@@ -6,6 +6,9 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from app.domain.releases import Trial
 from app.errors import Unavailable
 from app.models.release import Release
@@ -30,6 +33,7 @@ class Health:
     stages_ready: bool = False  # every replica of every stage holds that release
     faults: dict[str, str] = field(default_factory=dict)  # dependency -> why it does not answer
     unused: frozenset[str] = frozenset()  # dependencies that no stage asks, by its settings
+    features_seen: tuple[NDArray[np.float64], ...] = ()  # by each ranker, of the release that is served
 
 
 class Monitor:
@@ -86,7 +90,10 @@ class Monitor:
             faults["mlflow"] = self._keeper.fault
         stages_ready = current is not None and not any(stage.name in faults for stage in self._stages)
         unused = frozenset[str]().union(*(status.unused for statuses in seen for status in statuses or ()))
-        self.health = Health(current, on_trial.release_id if on_trial else None, stages_ready, faults, unused)
+        counts = [status.features_seen.get(current or "") for statuses in seen for status in statuses or ()]
+        features_seen = tuple(part for part in counts if part is not None)
+        trying = on_trial.release_id if on_trial else None
+        self.health = Health(current, trying, stages_ready, faults, unused, features_seen)
 
     async def _take_up(self, wanted: str, *, held: list[frozenset[str]]) -> None:
         """The first release is served once it is here, with what is ready; a later one when all stages hold it."""

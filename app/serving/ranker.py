@@ -1,5 +1,8 @@
 """The ranker as a deployment. It keeps the catalogue's arrays in memory, so that only indices travel."""
 
+import asyncio
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,7 +12,8 @@ from app.models.release import Release
 from app.models.retrieval import merge_candidates
 from app.ports.vector_index import Neighbours
 from app.serving.arguments import GraphArguments
-from app.serving.stage import StageReplica, blank_learners
+from app.serving.drift import FeatureSampler
+from app.serving.stage import StageReplica, StageStatus, blank_learners
 
 
 class _Scorer:
@@ -17,9 +21,11 @@ class _Scorer:
 
     def __init__(self, release: Release, *, threads: int) -> None:
         self.ranker, self.items = release.ranker(num_threads=threads), release.items
+        self.sampler = FeatureSampler(self.ranker.bins)
 
     def score(self, learners: Learners, embeddings: NDArray[np.float32], candidates: Candidates) -> NDArray[np.float32]:
-        return self.ranker.score(learners, embeddings, candidates, items=self.items).astype(np.float32)
+        scores = self.ranker.score(learners, embeddings, candidates, items=self.items, seen=self.sampler.offer)
+        return scores.astype(np.float32)
 
 
 class Ranker(StageReplica[_Scorer]):
@@ -31,6 +37,7 @@ class Ranker(StageReplica[_Scorer]):
         scorer = _Scorer(release, threads=self._threads)
         for size in (1, 8, 32):
             _warm_up(scorer, release, size=size, num_candidates=self._num_candidates)
+        scorer.sampler = FeatureSampler(scorer.ranker.bins)  # without what it was warmed up with
         return scorer
 
     async def rank(
@@ -39,6 +46,15 @@ class Ranker(StageReplica[_Scorer]):
         """`[B, K]`, 0..1, -inf in padding; None where the release is not loaded."""
         scorer = self.keeper.get(release_id)
         return None if scorer is None else await self.compute(scorer.score, learners, embeddings, candidates)
+
+    async def status(self) -> StageStatus:
+        """With what it saw of its features, counted on another thread than requests are computed on."""
+        status = await super().status()
+        held = {release_id: self.keeper.get(release_id) for release_id in status.releases}
+        samplers = {release_id: scorer.sampler for release_id, scorer in held.items() if scorer}
+        counts = [await asyncio.to_thread(sampler.counts) for sampler in samplers.values()]
+        seen = {one: part for one, part in zip(samplers, counts, strict=True) if part is not None}
+        return replace(status, features_seen=seen)
 
 
 def _warm_up(scorer: _Scorer, release: Release, *, size: int, num_candidates: int) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import numpy as np
 import pyarrow as pa
 
 from app.adapters.postgres.directory import PostgresLearnerDirectory
@@ -169,6 +170,13 @@ class Service:
         self.metrics.refused()
         return f"{self._admission.num_under_way} requests are under way: more would be late"
 
+    def scraped(self) -> bytes:
+        """Prometheus text; what need be known only when somebody asks is worked out now."""
+        bins = self._current.release.bins if self._current else None
+        if bins is not None and (seen := self.health.features_seen):
+            self.metrics.models.drifted(bins, np.sum(seen, axis=0))
+        return self.metrics.text()
+
     def _company(self, question: Question) -> tuple[int, bool]:
         if question.budget_ms == self.settings.request_timeout_ms:
             return question.budget_ms, question.on_trial
@@ -178,7 +186,7 @@ class Service:
         arm = self._arm(release)
         await self._rehearse(arm)
         self._current = arm
-        self.metrics.serving(release.release_id)
+        self.metrics.models.serving(release.manifest)
 
     async def _rehearse(self, arm: Arm) -> None:
         """Answer for those who asked or learned lately, unseen: the first real request finds all warm."""

@@ -5,10 +5,11 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.domain.learners import Learners
 from app.errors import Unavailable
@@ -28,6 +29,7 @@ class StageStatus:
     releases: tuple[str, ...]  # loaded and warm
     faults: dict[str, str]  # dependency -> why it does not answer
     unused: frozenset[str] = frozenset()  # dependencies that it never asks, by its settings
+    features_seen: dict[str, NDArray[np.float64]] = field(default_factory=dict)  # by release, as FeatureBins counts
 
 
 class StageReplica(ABC, Generic[T]):

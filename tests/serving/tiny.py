@@ -121,6 +121,7 @@ def _described(release_id: str, folder: Path, *, tiny: Tiny, dim: int) -> Manife
         num_learners=len(tiny.dataset.vocabulary),
         collection=f"learnrec_{release_id}",
         data_snapshot="tiny",
+        data_until=datetime.fromtimestamp(int(tiny.dataset.events.ts.max()), UTC).isoformat(),
         runs={},
         metrics={},
         files=files,
