@@ -48,7 +48,7 @@ class FeatureBins:
 
     def index(self, counts: NDArray[np.float64]) -> NDArray[np.float64]:
         """The population stability index of each feature. `[F]`."""
-        expected = np.maximum(self.share, LEAST_SHARE)
+        expected = np.maximum(self.share.astype(np.float64), LEAST_SHARE)
         actual = np.maximum(counts / np.maximum(counts.sum(1, keepdims=True), 1), LEAST_SHARE)
         return ((actual - expected) * np.log(actual / expected)).sum(1)
 

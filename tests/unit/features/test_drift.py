@@ -27,7 +27,7 @@ def test_what_has_moved_by_a_deviation_is_far_beyond_the_usual_alarm() -> None:
     plain, mostly_zero, constant = bins.index(bins.counts(rows(1.0, size=2_000)))
     assert plain > 0.5
     assert 0.05 < mostly_zero < plain, "a fifth of its rows moved"
-    assert constant == 0
+    assert abs(constant) < 1e-6
 
 
 def test_the_index_is_the_textbook_sum() -> None:
