@@ -25,6 +25,10 @@ class ArrayHistogram(Collector):
         self._counts += np.bincount(np.searchsorted(self._bounds, values), minlength=len(self._counts))
         self._sum += float(values.sum())
 
+    def describe(self) -> Iterator[Metric]:
+        """What the registry learns the names from."""
+        return self.collect()
+
     def collect(self) -> Iterator[Metric]:
         names = [*(floatToGoString(bound) for bound in self._bounds), "+Inf"]
         buckets = list(zip(names, np.cumsum(self._counts).tolist(), strict=True))

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
 from app.recommend.batch import Outcome
+from app.serving.access import ACCESS
 from app.serving.families import OfReplica
 from app.serving.model_metrics import ModelMetrics
 
@@ -101,6 +102,12 @@ class Metrics:
             "learnrec_shadow_seconds", "Stages of a batch answered twice", ["side"], buckets=SECONDS, registry=own
         )
         self._up = Gauge("learnrec_dependency_up", "1 where the dependency answers", ["dependency"], registry=own)
+
+        for verdict in ("errors", "empty"):
+            self._withdrawn.labels(verdict)
+        for method, route in ACCESS:
+            for status in ("500", "503"):  # there from the beginning, else the first error would make no difference
+                self._requests.labels(method, route, status)
 
     def answered(self, *, method: str, route: str, status: int, seconds: float) -> None:
         self._requests.labels(method, route, str(status)).inc()

@@ -1,6 +1,7 @@
 """What one ingress replica counts of the models: where answers come from, how old they are, what has moved."""
 
 from datetime import datetime
+from math import nan
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,8 @@ class ModelMetrics:
         self._data = Gauge(
             "learnrec_release_data_timestamp_seconds", "Latest event that the release served knows", registry=own
         )
+        for moment in (self._created, self._data):
+            moment.set(nan)  # not known: 0 would be the oldest release there can be
         self._lists = Counter("learnrec_candidate_lists", "Learners whom the models answered for", registry=own)
         candidates = Counter("learnrec_candidates", "Candidates ranked, by their source", ["source"], registry=own)
         shown = Counter("learnrec_shown", "Contents shown, by their source", ["source"], registry=own)
@@ -68,8 +71,7 @@ class ModelMetrics:
         self._release.clear()
         self._release.labels(manifest.release_id).set(1)
         self._created.set(datetime.fromisoformat(manifest.created_at).timestamp())
-        if manifest.data_until is not None:
-            self._data.set(datetime.fromisoformat(manifest.data_until).timestamp())
+        self._data.set(datetime.fromisoformat(manifest.data_until).timestamp() if manifest.data_until else nan)
         self._psi.clear()
         self._drift_rows.set(0)
 
