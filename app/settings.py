@@ -102,6 +102,18 @@ class Settings(BaseSettings):
         default=0, ge=0, le=10, description="proxies of ours that add to X-Forwarded-For; 0: addresses are not known"
     )
 
+    otlp_endpoint: str | None = Field(
+        default=None,
+        pattern=r"^https?://",
+        description="http://host:4318: traces go there by OTLP; default: none",
+    )
+    trace_ratio: float = Field(
+        default=0.05, ge=0, le=1, description="share of requests that are traced, where their caller has not decided"
+    )
+    slow_request_ms: int = Field(
+        default=500, ge=1, description="requests that take longer are told in the log, with the time of every stage"
+    )
+
     jwt_jwks_path: Path | None = Field(default=None, description="public keys (JWKS); default: VAR/keys/jwks.json")
     jwt_jwks_url: str | None = Field(
         default=None,

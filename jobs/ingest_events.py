@@ -16,6 +16,7 @@ from queue import Empty, SimpleQueue
 from threading import Event
 
 import pyarrow as pa
+from opentelemetry.trace import SpanKind
 from pydantic import Field
 
 from app.adapters import logs
@@ -26,6 +27,7 @@ from app.adapters.keyring import load_keyring
 from app.adapters.object_store import ObjectStore
 from app.adapters.parquet import write_tables
 from app.adapters.postgres.warehouse import PostgresWarehouse
+from app.adapters.tracing import OFF, Tracing
 from app.domain.pseudonyms import PseudonymKey
 from app.settings import Settings
 from jobs import stores
@@ -79,6 +81,7 @@ class Intake:
     store: ObjectStore
     group: str
     key: PseudonymKey  # under which Parquet names learners
+    tracing: Tracing = OFF
 
     def batch(self, partition: str, limit: int) -> Tally:
         """Take in up to `limit` entries more of a partition; a tally without entries where there are none."""
@@ -89,9 +92,10 @@ class Intake:
             batch = self.log.read(group=self.group, partition=partition, limit=limit)
             if batch.last_position is None:
                 return Tally(recovered_files=recovered)
-            tally = self._take(batch, journal)
-            tally.recovered_files = recovered
-            self.log.commit(group=self.group, partition=partition, position=batch.last_position)
+            with self.tracing.consumed("ingest events", batch.traces):
+                tally = self._take(batch, journal)
+                tally.recovered_files = recovered
+                self.log.commit(group=self.group, partition=partition, position=batch.last_position)
             journal.end()
         return tally
 
@@ -104,12 +108,15 @@ class Intake:
             kept = self.key.of_column(found.known)
             files = files_by_day(kept, position_of[kept.column("event_id")[0].as_py()])
             journal.begin(kept.slice(0, 1), list(files))
-        write_tables(self.store, files)
+        with self.tracing.child("parquet"):
+            write_tables(self.store, files)
         letters = [*_on_unknown_contents(found.unknown_content, position_of), *_unreadable(batch)]
         self.dead.put(letters)
+        with self.tracing.child("postgres", kind=SpanKind.CLIENT, attributes={"db.system.name": "postgresql"}):
+            stored = self.warehouse.put_events(found.known)
         return Tally(
             entries=len(batch),
-            stored=self.warehouse.put_events(found.known),
+            stored=stored,
             repeated=len(batch.events) - len(found),
             opted_out=found.num_opted_out,
             erased=found.num_erased,
@@ -137,7 +144,11 @@ def open_intake(settings: Settings, group: str) -> Iterator[Intake]:
         logs.event_log(settings) as log,
         logs.dead_letters(settings) as dead,
     ):
-        yield Intake(log, dead, warehouse, stores.objects(settings), group, load_keyring(settings).current)
+        tracing = Tracing.of(settings, service="learnrec-ingest")
+        try:
+            yield Intake(log, dead, warehouse, stores.objects(settings), group, load_keyring(settings).current, tracing)
+        finally:
+            tracing.close()
 
 
 def run(spec: Spec, settings: Settings) -> JobResult:

@@ -28,6 +28,7 @@ class LogBatch:
     positions: tuple[str, ...]  # one per event
     last_position: str | None  # commit this when done (beyond `positions` where bad entries were set aside)
     bad: tuple[BadEntry, ...] = ()
+    traces: tuple[str, ...] = ()  # traceparents of those entries that are of a trace
 
     def __len__(self) -> int:
         return len(self.events) + len(self.bad)
@@ -70,4 +71,5 @@ def _batch(entries: Entries) -> LogBatch:
         positions=positions if every else tuple(np.array(positions, object)[list(decoded.rows)]),
         last_position=positions[-1] if positions else None,
         bad=tuple(BadEntry(positions[row], reason, entries.values[row]) for row, reason in decoded.bad),
+        traces=entries.traces,
     )

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
+from itertools import repeat
 from typing import Any, Self
 
 from kafka import KafkaConsumer, KafkaProducer
@@ -18,6 +19,9 @@ from app.ports.entry_log import Entries
 
 LINGER_MS = 5
 BATCH_BYTES, FETCH_BYTES = 256 * 1024, 8 * 2**20
+TRACEPARENT = "traceparent"
+"""The header of an entry that is of a trace."""
+
 _POLL_MS = 200
 _CLOSE_S = 2.0
 
@@ -44,14 +48,15 @@ class KafkaLog:
             with suppress(KafkaError):
                 consumer.close(autocommit=False, timeout_ms=round(_CLOSE_S * 1000))
 
-    def append(self, values: Sequence[bytes], *, keys: Sequence[str]) -> None:
+    def append(self, values: Sequence[bytes], *, keys: Sequence[str], traces: Sequence[str | None] = ()) -> None:
         with translated():
             producer = self._open_producer()
             encoded = [key.encode() for key in keys]
             places = partitions_of(encoded, len(producer.partitions_for(self._topic)))
+            headers = map(_headers, traces) if traces else repeat(None, len(values))
             sent = [
-                producer.send(self._topic, value=value, key=key, partition=place)
-                for value, key, place in zip(values, encoded, places, strict=True)
+                producer.send(self._topic, value=value, key=key, partition=place, headers=header)
+                for value, key, place, header in zip(values, encoded, places, headers, strict=True)
             ]
             deadline = time.monotonic() + self._timeout_s + 1.0  # the producer itself gives up at its own time-out
             for future in sent:
@@ -160,7 +165,16 @@ class KafkaLog:
         return Entries(
             values=tuple(record.value or b"" for record in found),
             positions=tuple(f"{place.partition}-{record.offset:019d}" for record in found),
+            traces=tuple(trace for record in found if record.headers for trace in _traces(record.headers)),
         )
+
+
+def _headers(trace: str | None) -> list[tuple[str, bytes]] | None:
+    return [(TRACEPARENT, trace.encode())] if trace else None
+
+
+def _traces(headers: Sequence[tuple[str, bytes]]) -> Iterator[str]:
+    return (value.decode("latin-1") for name, value in headers if name == TRACEPARENT)
 
 
 def _offset(position: str) -> int:

@@ -16,7 +16,7 @@ from app.errors import Unavailable
 from app.ports.entry_log import Entries
 
 ONLY_PARTITION = "0"
-_FIELD = b"e"
+_FIELD, _TRACE = b"e", b"traceparent"
 _PIPELINE_ENTRIES = 2_000
 _BEFORE_ALL = "0-0"
 
@@ -51,12 +51,23 @@ class RedisLog:
     def __exit__(self, *_: object) -> None:
         self._redis.close()
 
-    def append(self, values: Sequence[bytes], *, keys: Sequence[str]) -> None:  # noqa: ARG002  # one partition holds all
+    def append(
+        self,
+        values: Sequence[bytes],
+        *,
+        keys: Sequence[str],  # noqa: ARG002  # one partition holds all
+        traces: Sequence[str | None] = (),
+    ) -> None:
+        entries = [(_FIELD, value) for value in values]
+        if traces:
+            entries = [
+                (*entry, _TRACE, trace) if trace else entry for entry, trace in zip(entries, traces, strict=True)
+            ]
         with _translated():
             for start in range(0, len(values), _PIPELINE_ENTRIES):
                 pipeline = self._redis.pipeline(transaction=False)
-                for value in values[start : start + _PIPELINE_ENTRIES]:
-                    pipeline.execute_command("XADD", self._stream, "*", _FIELD, value)
+                for entry in entries[start : start + _PIPELINE_ENTRIES]:
+                    pipeline.execute_command("XADD", self._stream, "*", *entry)
                 pipeline.execute()
             if self._retention is None:
                 return
@@ -107,6 +118,7 @@ class RedisLog:
         return Entries(
             values=tuple(fields.get(_FIELD, b"") for _, fields in found),
             positions=tuple(position.decode() for position, _ in found),
+            traces=tuple(fields[_TRACE].decode("latin-1") for _, fields in found if _TRACE in fields),
         )
 
 

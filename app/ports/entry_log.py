@@ -14,6 +14,7 @@ class Entries:
 
     values: tuple[bytes, ...]
     positions: tuple[str, ...]  # one per value, in the log's own words
+    traces: tuple[str, ...] = ()  # traceparents (W3C) of the few entries that came with one
 
 
 class EntryLog(Protocol):
@@ -23,8 +24,11 @@ class EntryLog(Protocol):
     may read; any number may append.
     """
 
-    def append(self, values: Sequence[bytes], *, keys: Sequence[str]) -> None:
-        """Add entries; durable when it returns. After an error some may be in the log, and some not."""
+    def append(self, values: Sequence[bytes], *, keys: Sequence[str], traces: Sequence[str | None] = ()) -> None:
+        """Add entries; durable when it returns. After an error some may be in the log, and some not.
+
+        `traces`: nothing, or for each entry its traceparent, if any.
+        """
         ...
 
     def read(self, *, group: str, partition: str, limit: int) -> Entries:

@@ -9,12 +9,19 @@ import logging
 from typing import Any
 
 from ray.exceptions import RayError
+from ray.serve import get_replica_context
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
+from app.adapters.tracing import current_traceparent
 from app.errors import DeadlineExceeded, LearnrecError, Unavailable
 
 _LOG = logging.getLogger(__name__)
+
+
+def replica_id() -> str:
+    """Of the replica that this process is."""
+    return get_replica_context().replica_id.unique_id
 
 
 class MissingRelease(Unavailable):
@@ -34,7 +41,8 @@ class Stage:
 
     async def call(self, method: str, release_id: str, *arguments: Any, deadline_s: float) -> Any:
         """Raises DeadlineExceeded, MissingRelease, or Unavailable for whatever else went wrong."""
-        response = getattr(self._handle, method).remote(release_id, *arguments)
+        traced = {"trace": trace} if (trace := current_traceparent()) else {}
+        response = getattr(self._handle, method).remote(release_id, *arguments, **traced)
         try:
             async with asyncio.timeout(deadline_s):
                 answer = await response

@@ -7,6 +7,7 @@ leaves when it is full, when it has waited `wait_s`, or when one in flight comes
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Sequence
+from contextvars import Context
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -63,7 +64,8 @@ class Coalescer(Generic[Q, A]):
         while self._waiting and len(self._in_flight) < self._gathering.max_in_flight:
             batch = [(question, future) for question, future in self._next() if not future.done()]  # some gave up
             if batch:
-                task = asyncio.create_task(self._run(batch))
+                # In a context of its own: a batch is of all its requests, not of the one that happens to send it.
+                task = asyncio.create_task(self._run(batch), context=Context())
                 self._in_flight.add(task)
                 task.add_done_callback(self._came_home)
         if not self._waiting and self._timer is not None:

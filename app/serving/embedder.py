@@ -29,7 +29,10 @@ class Embedder(StageReplica[UserTower]):
         tower.warm_up(self._max_batch)
         return tower
 
-    async def embed(self, release_id: str, learners: Learners) -> NDArray[np.float32] | None:
+    async def embed(
+        self, release_id: str, learners: Learners, *, trace: str | None = None
+    ) -> NDArray[np.float32] | None:
         """`[B, dim]`; None where the release is not loaded."""
-        tower = self.keeper.get(release_id)
-        return None if tower is None else await self.compute(tower.embed, learners)
+        with self.tracing.asked("embed", trace):
+            tower = self.keeper.get(release_id)
+            return None if tower is None else await self.compute(tower.embed, learners)

@@ -18,7 +18,7 @@ from app.errors import Unavailable
 from app.serving.access import ACCESS, COSTS, PUBLIC, Caller, may_enter
 from app.serving.auth import TokenVerifier
 from app.serving.limits import Limit, Standing, address_of
-from app.serving.metrics import Metrics
+from app.serving.observer import Observer
 from app.serving.problems import Problem, problem_of, said
 
 JSON = "application/json"
@@ -43,9 +43,9 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 class Envelope:
     """ASGI middleware, outermost."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, turned_away: Callable[[], str | None]) -> None:
+    def __init__(self, app: ASGIApp, observer: Observer, turned_away: Callable[[], str | None]) -> None:
         """`turned_away` says why no recommendation can be made in time now, if so."""
-        self._app, self._metrics, self._turned_away = app, metrics, turned_away
+        self._app, self._observer, self._turned_away = app, observer, turned_away
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -53,12 +53,13 @@ class Envelope:
             return
         began, status = time.monotonic(), 500
         scope["request_id"] = _request_id(scope)  # Serve sends it back as X-Request-ID
+        added = [*SECURITY_HEADERS, *self._observer.begin(scope)]
 
         async def sent(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), *SECURITY_HEADERS]
+                message["headers"] = [*message.get("headers", ()), *added]
             await send(message)
 
         reason = self._turned_away() if scope["path"].startswith(_COSTLY_PREFIX) else None
@@ -71,7 +72,8 @@ class Envelope:
         finally:
             route = _COSTLY if reason else getattr(scope.get("route"), "path", _UNKNOWN_ROUTE)
             method = scope["method"] if route != _UNKNOWN_ROUTE else _UNKNOWN_ROUTE
-            self._metrics.answered(method=method, route=route, status=status, seconds=time.monotonic() - began)
+            seconds = time.monotonic() - began
+            self._observer.end(scope, method=method, route=route, status=status, seconds=seconds)
 
 
 def _request_id(scope: Scope) -> str:

@@ -26,10 +26,12 @@ from app.serving.gate import Envelope, Gate, caller_of, guarded_route, require_o
 from app.serving.key_source import FileKeys, UrlKeys
 from app.serving.limits import Limit, share_for_ever
 from app.serving.monitor import Health
+from app.serving.observer import Observer, SlowRequests
 from app.serving.privacy_http import add_privacy
 from app.serving.problems import ProblemDetails, documented, respond
+from app.serving.question import Answer
 from app.serving.schemas import EVENTS, EventIn, EventsAccepted, HealthReport, Recommendation
-from app.serving.service import DEFAULT_ITEMS, MAX_ITEMS, Answer, Service
+from app.serving.service import DEFAULT_ITEMS, MAX_ITEMS, Service
 from app.serving.xapi_http import add_xapi
 
 JSON = "application/json"
@@ -76,7 +78,8 @@ def build_app(service: Service) -> FastAPI:
         origins = [origin.strip() for origin in settings.cors_origins.split(",")]
         headers = ["Authorization", "Content-Type", "X-Request-ID", "X-Request-Timeout-Ms"]
         app.add_middleware(CORSMiddleware, allow_origins=origins, allow_methods=["GET", "POST"], allow_headers=headers)
-    app.add_middleware(Envelope, metrics=service.metrics, turned_away=service.turned_away)
+    observer = Observer(service.metrics, service.tracing, SlowRequests.of(settings))
+    app.add_middleware(Envelope, observer=observer, turned_away=service.turned_away)
     for kind in (LearnrecError, HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(kind, respond)
     _add_recommend(app, service)
@@ -103,7 +106,9 @@ def _add_recommend(app: FastAPI, service: Service) -> None:
         """Contents for one learner, best first; never those that they completed."""
         canonical = canonical_id(user_id)
         require_own(caller_of(request), canonical)
-        answer = await service.recommend(canonical, k, timeout_ms=x_request_timeout_ms)
+        scope = request.scope
+        answer = await service.recommend(canonical, k, timeout_ms=x_request_timeout_ms, span=scope["span"])
+        scope["answer"] = answer
         return Response(orjson.dumps(_said(request, user_id, answer)), media_type=JSON)
 
 
@@ -141,7 +146,7 @@ def _add_events(app: FastAPI, service: Service) -> None:
         caller = caller_of(request)
         for user_id in table["user_id"].unique().to_pylist():
             require_own(caller, user_id)
-        recorded = await service.intake.record(table)
+        recorded = await service.intake.record(table, request.scope["span"])
         body = {"event_ids": table["event_id"].to_pylist(), **asdict(recorded)}
         return Response(orjson.dumps(body), status_code=202, media_type=JSON)
 

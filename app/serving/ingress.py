@@ -1,13 +1,13 @@
 """The ingress as a deployment: HTTP in, micro-batches through the stages, HTTP out."""
 
 from fastapi import FastAPI
-from ray import serve
 from ray.serve.handle import DeploymentHandle
 
 from app.errors import Unavailable
 from app.serving.arguments import GraphArguments
-from app.serving.calls import Stage
+from app.serving.calls import Stage, replica_id
 from app.serving.http import build_app
+from app.serving.json_log import set_up
 from app.serving.service import Service
 from app.settings import load_settings, prepare_process
 
@@ -23,6 +23,7 @@ class Ingress:
         ranker: DeploymentHandle,
     ) -> None:
         prepare_process()
+        set_up("ingress", replica_id())
         self._service = Service(
             load_settings(),
             arguments,
@@ -30,7 +31,7 @@ class Ingress:
             retriever=Stage("retriever", retriever),
             ranker=Stage("ranker", ranker),
         )
-        self._service.metrics.replica = serve.get_replica_context().replica_id.unique_id
+        self._service.metrics.replica = replica_id()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return build_app(self._service)

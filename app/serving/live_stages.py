@@ -12,7 +12,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from opentelemetry.trace import SpanKind
 
+from app.adapters.tracing import OFF, Tracing
 from app.domain.learners import WINDOW, Learners
 from app.domain.slates import Candidates
 from app.errors import DeadlineExceeded, Unavailable
@@ -27,6 +29,9 @@ FAILURES_THAT_OPEN = 3
 CACHING_S = 1.0
 MAX_CACHING = 4
 """Batches of embeddings on their way to Redis; what comes on top is not cached."""
+
+SYSTEMS = {"postgres": {"db.system.name": "postgresql"}, "redis": {"db.system.name": "redis"}}
+"""What OpenTelemetry calls them."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -49,6 +54,7 @@ class World:
     budget_s: float  # of a usual request
     breakers: dict[tuple[str, str | None], Breaker] = field(default_factory=dict)
     caching: set[asyncio.Task[None]] = field(default_factory=set)
+    tracing: Tracing = OFF
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -61,6 +67,12 @@ class World:
 
         Raises BreakerOpen, DeadlineExceeded, or what the call raises.
         """
+        with self.tracing.child(name, kind=SpanKind.CLIENT, attributes=SYSTEMS.get(name)):
+            return await self._guarded(name, call, deadline_s=deadline_s, release_id=release_id)
+
+    async def _guarded(
+        self, name: str, call: Callable[[], Awaitable[T]], *, deadline_s: float, release_id: str | None
+    ) -> T:
         breaker = self.breakers.setdefault((name, release_id), Breaker(threshold=FAILURES_THAT_OPEN))
         if not breaker.allows(time.monotonic()):
             raise BreakerOpen(name, "it failed a moment ago")

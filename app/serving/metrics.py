@@ -103,10 +103,14 @@ class Metrics:
         )
         self._up = Gauge("learnrec_dependency_up", "1 where the dependency answers", ["dependency"], registry=own)
 
+        self._begin()
+
+    def _begin(self) -> None:
+        """What is rare is there from the beginning with 0: else its first time would be no increase."""
         for verdict in ("errors", "empty"):
             self._withdrawn.labels(verdict)
         for method, route in ACCESS:
-            for status in ("500", "503"):  # there from the beginning, else the first error would make no difference
+            for status in ("500", "503"):
                 self._requests.labels(method, route, status)
 
     def answered(self, *, method: str, route: str, status: int, seconds: float) -> None:

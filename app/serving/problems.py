@@ -104,6 +104,8 @@ async def respond(request: Request, exc: Exception) -> Response:
     problem = problem_of(exc)
     if problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
         _LOG.warning("request %s: %s", request.scope.get("request_id", ""), exc)
+    if problem.status == 500:
+        _LOG.error("a request failed", exc_info=exc)
     return said(problem, request.scope)
 
 

@@ -41,11 +41,18 @@ class Ranker(StageReplica[_Scorer]):
         return scorer
 
     async def rank(
-        self, release_id: str, learners: Learners, embeddings: NDArray[np.float32], candidates: Candidates
+        self,
+        release_id: str,
+        learners: Learners,
+        embeddings: NDArray[np.float32],
+        candidates: Candidates,
+        *,
+        trace: str | None = None,
     ) -> NDArray[np.float32] | None:
         """`[B, K]`, 0..1, -inf in padding; None where the release is not loaded."""
-        scorer = self.keeper.get(release_id)
-        return None if scorer is None else await self.compute(scorer.score, learners, embeddings, candidates)
+        with self.tracing.asked("rank", trace):
+            scorer = self.keeper.get(release_id)
+            return None if scorer is None else await self.compute(scorer.score, learners, embeddings, candidates)
 
     async def status(self) -> StageStatus:
         """With what it saw of its features, counted on another thread than requests are computed on."""

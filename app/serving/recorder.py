@@ -14,11 +14,13 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pyarrow as pa
+from opentelemetry.trace import Span, SpanKind
 
 from app.adapters.event_codec import encode_events
 from app.adapters.event_log import EventLog
 from app.adapters.redis_features import RECENT_TTL_S
 from app.adapters.spool import Spool
+from app.adapters.tracing import OFF, Tracing, traceparent_of
 from app.errors import Unavailable
 from app.policy.breaker import Breaker
 from app.ports.entry_log import EntryLog
@@ -31,6 +33,7 @@ LOG_S, COOL_DOWN_S = 2.0, 1.0
 
 TOGETHER = Gathering(max_batch=64, max_in_flight=2, wait_s=0.002)
 APPENDERS = 4
+REDIS = {"db.system.name": "redis"}
 TEND_EVERY_S = 0.5
 DRAIN_BATCH, REBUILD_BATCH = 5_000, 10_000
 RECENT = timedelta(seconds=RECENT_TTL_S)
@@ -44,6 +47,7 @@ class Sent:
 
     events: pa.Table
     at: datetime
+    span: Span | None = None
 
 
 class Recorder:
@@ -56,9 +60,11 @@ class Recorder:
         spool: Spool,
         *,
         metrics: EventMetrics,
+        tracing: Tracing = OFF,
         wanted: Callable[[pa.Table], pa.Table] = lambda events: events,
     ) -> None:
         """`wanted` leaves out those of the log's events that the features are not to know."""
+        self._tracing = tracing
         self._entries, self._log, self._wanted = entries, EventLog(entries), wanted
         self._features, self._spool, self._metrics = features, spool, metrics
         self._breaker, self._features_breaker = Breaker(COOL_DOWN_S), Breaker(COOL_DOWN_S)
@@ -66,12 +72,12 @@ class Recorder:
         self._missed_since: datetime | None = None  # the features lack events that came from then on
         self._appenders = ThreadPoolExecutor(APPENDERS, "append")  # of its own: a log that hangs holds them
 
-    async def record(self, events: pa.Table) -> tuple[str, ...]:
+    async def record(self, events: pa.Table, span: Span | None = None) -> tuple[str, ...]:
         """Accept events of EVENT_SCHEMA; returns what did not work: event_log (they are spooled), redis.
 
         Raises Unavailable: neither the log nor the spool takes them.
         """
-        return await self._together.ask(Sent(events, datetime.now(UTC)))
+        return await self._together.ask(Sent(events, datetime.now(UTC), span))
 
     def close(self) -> None:
         self._appenders.shutdown(wait=False)
@@ -91,8 +97,13 @@ class Recorder:
             await asyncio.sleep(TEND_EVERY_S)
 
     async def _record(self, sent: Sequence[Sent]) -> list[tuple[str, ...]]:
+        with self._tracing.batch("record events", [each.span for each in sent]) as span:
+            return await self._recorded(sent, traces=_traces(sent) if span else ())
+
+    async def _recorded(self, sent: Sequence[Sent], *, traces: Sequence[str | None]) -> list[tuple[str, ...]]:
         events = pa.concat_tables(each.events for each in sent)
-        degraded = await self._keep(events)
+        with self._tracing.child("event log", kind=SpanKind.PRODUCER, attributes={"messaging.operation.name": "send"}):
+            degraded = await self._keep(events, traces)
         self._metrics.accepted(events["event_type"].to_pylist())
         if await self._remember(events):
             for each in sent:
@@ -108,7 +119,8 @@ class Recorder:
         if not self._features_breaker.allows(time.monotonic()):
             return False
         try:
-            await self._features.record(events)
+            with self._tracing.child("redis", kind=SpanKind.CLIENT, attributes=REDIS):
+                await self._features.record(events)
         except Unavailable as exc:
             self._features_breaker.failed(time.monotonic())
             _LOG.warning("events are kept, but not among the recent ones yet: %s", exc)
@@ -116,13 +128,13 @@ class Recorder:
         self._features_breaker.succeeded()
         return True
 
-    async def _keep(self, events: pa.Table) -> tuple[str, ...]:
+    async def _keep(self, events: pa.Table, traces: Sequence[str | None]) -> tuple[str, ...]:
         """In the log, or in the spool. Raises Unavailable: in neither."""
         values, keys = encode_events(events), events["user_id"].to_pylist()
         if self._breaker.allows(time.monotonic()):
             try:
                 async with asyncio.timeout(LOG_S):
-                    await self._append(values, keys)
+                    await self._append(values, keys, traces)
                 self._breaker.succeeded()
                 return ()
             except (Unavailable, TimeoutError) as exc:
@@ -132,8 +144,8 @@ class Recorder:
         self._metrics.spooled(len(events))
         return ("event_log",)
 
-    async def _append(self, values: Sequence[bytes], keys: Sequence[str]) -> None:
-        append = partial(self._entries.append, values, keys=keys)
+    async def _append(self, values: Sequence[bytes], keys: Sequence[str], traces: Sequence[str | None] = ()) -> None:
+        append = partial(self._entries.append, values, keys=keys, traces=traces)
         await asyncio.get_running_loop().run_in_executor(self._appenders, append)
 
     async def _drain(self) -> None:
@@ -170,3 +182,8 @@ class Recorder:
         except Unavailable:
             self._missed_since = min(since, self._missed_since or since)
             raise
+
+
+def _traces(sent: Sequence[Sent]) -> list[str | None]:
+    """Of each event, the traceparent of the request that brought it."""
+    return [one for each in sent for one in [traceparent_of(each.span)] * len(each.events)]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+from opentelemetry.trace import SpanKind
 
 from app.adapters.faiss_index import FaissIndex
 from app.adapters.milvus_index import MilvusIndex
@@ -21,6 +22,7 @@ MILVUS_SHARE = 0.6
 """Of the stage's time; the rest is FAISS's, should Milvus be late."""
 
 COOL_DOWN_S, FAILURES_THAT_OPEN = 2.0, 3
+MILVUS = {"db.system.name": "milvus"}
 PING_EVERY_S, PING_WHILE_DOWN_EVERY_S = 5.0, 1.0
 
 
@@ -55,18 +57,31 @@ class Retriever(StageReplica[_Indexes]):
         return made
 
     async def search(
-        self, release_id: str, queries: NDArray[np.float32], limit: int, deadline_s: float
+        self,
+        release_id: str,
+        queries: NDArray[np.float32],
+        limit: int,
+        deadline_s: float,
+        *,
+        trace: str | None = None,
     ) -> Retrieved | None:
         """`queries` `[B, dim]`; None where the release is not loaded."""
         indexes = self.keeper.get(release_id)
         if indexes is None:
             return None
+        with self.tracing.asked("search", trace):
+            return await self._search(indexes, queries, limit=limit, deadline_s=deadline_s)
+
+    async def _search(
+        self, indexes: _Indexes, queries: NDArray[np.float32], *, limit: int, deadline_s: float
+    ) -> Retrieved:
         began = time.monotonic()
         found = await self._ask_milvus(indexes, queries, limit=limit, deadline_s=deadline_s * MILVUS_SHARE)
         if isinstance(found, Neighbours):
             return Retrieved(found)
         left = deadline_s - (time.monotonic() - began)
-        neighbours = await indexes.faiss.search(queries, limit=limit, deadline_s=left)
+        with self.tracing.child("faiss"):
+            neighbours = await indexes.faiss.search(queries, limit=limit, deadline_s=left)
         return Retrieved(neighbours, () if found is None else (found,))
 
     async def _ask_milvus(
@@ -78,7 +93,8 @@ class Retriever(StageReplica[_Indexes]):
         if not indexes.breaker.allows(time.monotonic()):
             return Fault("milvus", "open", indexes.fault or "")
         try:
-            found = await indexes.milvus.search(queries, limit=limit, deadline_s=deadline_s)
+            with self.tracing.child("milvus", kind=SpanKind.CLIENT, attributes=MILVUS):
+                found = await indexes.milvus.search(queries, limit=limit, deadline_s=deadline_s)
         except DeadlineExceeded as exc:
             if is_fair(deadline_s, budget_s=self.settings.request_timeout_ms / 1000):
                 indexes.failed(exc)

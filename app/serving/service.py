@@ -5,17 +5,17 @@ import logging
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
+from opentelemetry.trace import Span
 
 from app.adapters.postgres.directory import PostgresLearnerDirectory
 from app.adapters.postgres.popular import PostgresPopularContents
 from app.adapters.redis_features import RedisFeatures
+from app.adapters.tracing import Tracing
 from app.domain.releases import Trial
-from app.domain.slates import Slate
 from app.errors import Unavailable
 from app.models.release import Release
 from app.policy.admission import Admission
@@ -27,11 +27,14 @@ from app.serving.arguments import GraphArguments
 from app.serving.calls import Stage
 from app.serving.coalescer import Coalescer, Gathering
 from app.serving.intake import Intake
+from app.serving.json_log import SAID_OF
 from app.serving.keeper import ReleaseKeeper
 from app.serving.live_stages import LiveStages, World
 from app.serving.metrics import Metrics
 from app.serving.monitor import Health, Monitor
 from app.serving.privacy import Privacy
+from app.serving.observer import describe
+from app.serving.question import Answer, Question
 from app.serving.trials import Arm, Trials
 from app.settings import Settings
 
@@ -53,25 +56,6 @@ and one client in a hurry must not degrade the answers of the rest."""
 _LOG = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    user_id: str  # canonical
-    limit: int
-    asked_at: float  # monotonic seconds
-    budget_ms: int
-    on_trial: bool = False  # to be answered by the release that is, if it can
-
-    @property
-    def deadline(self) -> float:
-        return self.asked_at + self.budget_ms / 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    slate: Slate
-    timings_ms: dict[str, float]
-
-
 class Service:
     """An asynchronous context manager; everything is opened on the loop that uses it."""
 
@@ -79,16 +63,16 @@ class Service:
         self, settings: Settings, arguments: GraphArguments, *, embedder: Stage, retriever: Stage, ranker: Stage
     ) -> None:
         self.settings, self.metrics = settings, Metrics()
+        self.tracing = tracing = Tracing.of(settings, service="learnrec-ingress")
         self._policy = Policy(num_candidates=arguments.num_candidates)
         connections = min(arguments.max_in_flight + 1, MAX_CONNECTIONS)
         self._directory = PostgresLearnerDirectory(settings.need("postgres_url"), pool_size=connections)
         self._features = RedisFeatures(settings.need("redis_url"))
-        self.intake = Intake(settings, self._features, self.metrics.events)
+        self.intake = Intake(settings, self._features, self.metrics.events, tracing)
         self.privacy = Privacy(settings, self.intake.opt_outs)
         self._popular_contents = PostgresPopularContents(settings.need("postgres_url"))
-        self._world = World(
-            self._directory, self._features, embedder, retriever, ranker, settings.request_timeout_ms / 1000
-        )
+        usual_s = settings.request_timeout_ms / 1000
+        self._world = World(self._directory, self._features, embedder, retriever, ranker, usual_s, tracing=tracing)
         self._keeper: ReleaseKeeper[Release] = ReleaseKeeper(settings, _opened)
         self._monitor = Monitor(
             self._keeper,
@@ -101,16 +85,14 @@ class Service:
             switch=self._serve,
             try_out=self._try_out,
         )
-        self._trials = Trials(
-            self._by, end=self._end_trial, budget_s=settings.request_timeout_ms / 1000, metrics=self.metrics
-        )
+        self._trials = Trials(self._by, end=self._end_trial, budget_s=usual_s, metrics=self.metrics)
         gathering = Gathering(
             max_batch=arguments.max_batch,
             max_in_flight=arguments.max_in_flight,
             wait_s=arguments.wait_ms / 1000,
         )
         most = arguments.max_waiting + arguments.max_batch * arguments.max_in_flight
-        self._admission = Admission(min(FEWEST, most), most, budget_s=settings.request_timeout_ms / 1000)
+        self._admission = Admission(min(FEWEST, most), most, budget_s=usual_s)
         self._coalescer = Coalescer(self._answer, gathering, company=self._company)
         self._current: Arm | None = None
         self._asked_lately: deque[str] = deque(maxlen=REHEARSALS[-1])
@@ -142,7 +124,9 @@ class Service:
         watching = self._watching is not None and not self._watching.done()
         return watching and self._keeper.alive and self.intake.alive
 
-    async def recommend(self, user_id: str, limit: int, *, timeout_ms: int | None = None) -> Answer:
+    async def recommend(
+        self, user_id: str, limit: int, *, timeout_ms: int | None = None, span: Span | None = None
+    ) -> Answer:
         """`user_id` is canonical; `timeout_ms` may lower the usual budget.
 
         Raises Unavailable: overloaded, or no release and no content at all.
@@ -155,7 +139,7 @@ class Service:
         answered = False
         try:
             self._asked_lately.append(user_id)
-            question = Question(user_id, limit, began, budget_ms, self._trials.takes(user_id))
+            question = Question(user_id, limit, began, budget_ms, self._trials.takes(user_id), span)
             answer = await self._coalescer.ask(question)
             answered = budget_ms == usual_ms
             return answer
@@ -221,16 +205,21 @@ class Service:
 
     async def _answer(self, questions: Sequence[Question]) -> list[Answer]:
         """One batch: everything in it is answered by one release."""
-        began = time.monotonic()
+        began, arm = time.monotonic(), self._current
+        SAID_OF.set({"release": arm.release.release_id if arm else None})
         batch = RequestBatch(
             user_ids=tuple(question.user_id for question in questions),
             limits=tuple(question.limit for question in questions),
             deadline=min(question.deadline for question in questions),
             opted_out=self.intake.opt_outs.among([question.user_id for question in questions]),
         )
-        outcome = await self._trials.answered(batch) if questions[0].on_trial else None
-        if outcome is None:
-            outcome = await self._outcome(batch)
+        with self.tracing.batch("recommend", [question.span for question in questions]) as span:
+            outcome = await self._trials.answered(batch) if questions[0].on_trial else None
+            tried = outcome is not None
+            outcome = outcome or await self._outcome(batch)
+            if span is not None:
+                describe(span, outcome)
+        if not tried:
             self._trials.beside(batch, outcome)
         self.metrics.batch(outcome)
         return [

@@ -11,10 +11,13 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from app.adapters.tracing import Tracing
 from app.domain.learners import Learners
 from app.errors import Unavailable
 from app.features.learners import learner_features, windows_from_rows
 from app.models.release import Release
+from app.serving.calls import replica_id
+from app.serving.json_log import set_up
 from app.serving.keeper import ReleaseKeeper
 from app.settings import Settings, load_settings, prepare_process
 
@@ -36,12 +39,15 @@ class StageReplica(ABC, Generic[T]):
     """Base of the stages. Computing happens on one thread, so that the event loop always answers health checks."""
 
     settings: Settings
+    tracing: Tracing
     keeper: ReleaseKeeper[T]
 
     async def start(self) -> None:
         """Last line of every stage's constructor: a replica is ready when it is warm."""
         prepare_process()
         self.settings = load_settings()
+        set_up(type(self).__name__.lower(), replica_id())
+        self.tracing = Tracing.of(self.settings, service=f"learnrec-{type(self).__name__.lower()}")
         self.loop = asyncio.get_running_loop()
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="stage")
         self.keeper = ReleaseKeeper(self.settings, self.load, drop=self.drop)

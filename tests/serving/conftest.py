@@ -26,10 +26,12 @@ from cluster.stack.engines.ray import RayEngine
 from cluster.stack.engines.redis import RedisEngine
 from cluster.stack.ports import free_ports
 from tests.engines import running
+from tests.observability.receiver import Receiver, receiving
 from tests.serving.tiny import FIRST, Tiny, Trained, publish
 from tests.serving.waiting import until
 
 CANARY = "a-password-that-must-be-nowhere"
+PSEUDONYM_KEY = "a key that no log may ever show to anybody"
 SERVING_ENVIRONMENT = {
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0.1",  # nobody waits for the connections of a test
     "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",  # a busy machine starts HAProxy in more than five seconds
@@ -42,6 +44,7 @@ class House:
 
     settings: Settings
     tiny: Tiny
+    traces: Receiver
 
     @property
     def url(self) -> str:
@@ -104,6 +107,7 @@ def house(tiny: Tiny, releases: dict[str, Trained], tmp_path_factory: pytest.Tem
         def engine(kind: type[Any], name: str, **fields: Any) -> Any:
             return stack.enter_context(running(kind, tmp_path_factory.mktemp(name), **fields))
 
+        traces = stack.enter_context(receiving())
         settings = Settings(
             var_dir=folder,
             postgres_url=engine(PostgresEngine, "house-postgres").address,
@@ -114,6 +118,10 @@ def house(tiny: Tiny, releases: dict[str, Trained], tmp_path_factory: pytest.Tem
             rate_limit="100000/minute",
             kafka_sasl_password=SecretStr(CANARY),  # nobody needs it here: it is looked for in what is written
             request_timeout_ms=4_000,  # loading a release and answering share two cores here
+            otlp_endpoint=traces.url,
+            trace_ratio=0.0,  # but those whose sender asks for it
+            slow_request_ms=1,
+            pseudonym_keys=SecretStr(PSEUDONYM_KEY),
         )
         make_development_keys(settings.private_key_path, settings.jwks_path)
         _fill(settings, tiny)
@@ -125,7 +133,7 @@ def house(tiny: Tiny, releases: dict[str, Trained], tmp_path_factory: pytest.Tem
         settings = settings.model_copy(update={"ray_address": ray.address})
         deploy(settings)
         stack.callback(undeploy, settings)
-        yield House(settings, tiny)
+        yield House(settings, tiny, traces)
 
 
 def _fill(settings: Settings, tiny: Tiny) -> None:
