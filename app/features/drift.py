@@ -61,6 +61,11 @@ class FeatureBins:
         return load_arrays(folder, cls)
 
 
+def bins_in(folder: Path) -> FeatureBins | None:
+    """Of the ranker in `folder`; None of one from before they were kept."""
+    return FeatureBins.load(folder / BINS_FOLDER) if (folder / BINS_FOLDER).is_dir() else None
+
+
 def _counts(matrix: NDArray[np.float32], edges: NDArray[np.float32]) -> NDArray[np.float64]:
     counts = np.empty((len(edges), NUM_BINS), np.float64)
     for feature, cuts in enumerate(edges):

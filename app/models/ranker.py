@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from app.domain.learners import Learners
 from app.domain.slates import Candidates
 from app.errors import Conflict, NotFound
-from app.features.drift import BINS_FOLDER, FeatureBins
+from app.features.drift import BINS_FOLDER, FeatureBins, bins_in
 from app.features.item_state import Items
 from app.features.ranking import FEATURE_SCHEMA, OnAxes, feature_names, ranking_features
 
@@ -94,4 +94,5 @@ class Ranker:
         booster = xgb.Booster({"nthread": num_threads})
         booster.load_model(folder / BOOSTER_FILE)
         axes = np.load(folder / AXES_FILE)
-        return cls(booster, axes=axes, slope=described["slope"], intercept=described["intercept"])
+        bins = bins_in(folder)
+        return cls(booster, axes=axes, slope=described["slope"], intercept=described["intercept"], bins=bins)

@@ -8,7 +8,7 @@ from app.domain.pseudonyms import PLAIN, Keyring
 from app.domain.releases import MANIFEST, Manifest
 from app.errors import NotFound
 from app.features.catalogue import Catalogue, LearnerVocabulary
-from app.features.drift import BINS_FOLDER, FeatureBins
+from app.features.drift import FeatureBins, bins_in
 from app.features.item_state import Items
 from app.models.user_tower import TOWER_FOLDER, UserTower
 
@@ -51,9 +51,8 @@ class Release:
 
     @cached_property
     def bins(self) -> FeatureBins | None:
-        """What the ranker was trained on; None of a release from before that was kept."""
-        folder = self.folder / RANKER_FOLDER / BINS_FOLDER
-        return FeatureBins.load(folder) if folder.is_dir() else None
+        """What the ranker was trained on, without the ranker; None of a release from before that was kept."""
+        return bins_in(self.folder / RANKER_FOLDER)
 
     def user_tower(self, *, num_threads: int = 1) -> UserTower:
         """Imports TensorFlow."""

@@ -47,5 +47,9 @@ class OfReplica(Collector):
     def collect(self) -> Iterator[Metric]:
         own = {"replica": self._replica} if self._replica else {}
         for family in self._registry.collect():
-            family.samples = [sample._replace(labels={**sample.labels, **own}) for sample in family.samples]
+            family.samples = [
+                sample._replace(labels={**sample.labels, **own})
+                for sample in family.samples
+                if not sample.name.endswith("_created")  # when a counter began: twice the series for nothing
+            ]
             yield family

@@ -19,7 +19,9 @@ from tests.serving.test_trial import on_trial
 from tests.serving.tiny import SECOND
 from tests.serving.waiting import until
 
-ON_A_CLUSTER: dict[str, str] = {}
+ON_A_CLUSTER = {
+    "Replicas that autoscaling decided for and did not get": "autoscaling, which one machine is deployed without",
+}
 """Panels that one machine has no data for, and why."""
 
 Panel = tuple[str, str, str]  # board, title, query

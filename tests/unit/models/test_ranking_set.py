@@ -1,11 +1,15 @@
 """The ranker's training set: what counts as wanted, and what retrieval really returned."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 
 from app.features.examples import Examples, concat_examples, make_examples
 from app.features.items import first_meetings
-from app.features.ranking import DIRECTIONS, feature_names
+from app.features.ranking import DIRECTIONS, PLAIN_FEATURES, feature_names
 from app.models.configs import RankerConfig
+from app.models.ranker import Ranker
 from app.models.train_ranker import fit_ranker, ranking_set, shuffled_auc
 from tests.unit.features.factory import catalogue_of, events_of, items_of, vocabulary_of
 
@@ -73,3 +77,20 @@ def test_a_feature_that_speaks_for_a_candidate_never_speaks_against_it() -> None
         more = data.matrix.copy()
         more[:, names.index(name)] += direction
         assert (ranker.score_rows(more) >= ranker.score_rows(data.matrix) - 1e-6).all(), name
+
+
+def test_a_ranker_remembers_what_retrieval_returned_and_training_takes_a_sample_of(tmp_path: Path) -> None:
+    data = ranking_set(EXAMPLES, EMBEDDINGS, items=ITEMS, config=CONFIG)
+    fit_ranker(data, config=CONFIG).ranker.save(tmp_path)
+    bins = Ranker.load(tmp_path).bins
+    assert bins is not None
+    plain = data.matrix[:, -len(PLAIN_FEATURES) :]
+    index = dict(zip(PLAIN_FEATURES, bins.index(bins.counts(plain)), strict=True))
+    assert index["time_of_day_hour"] < 0.25, "a sixteenth of the lists are of much the same hours"
+    np.testing.assert_allclose(bins.share.sum(1), 1, atol=1e-5)
+
+
+def test_a_ranker_from_before_has_none(tmp_path: Path) -> None:
+    data = ranking_set(EXAMPLES, EMBEDDINGS, items=ITEMS, config=CONFIG)
+    fit_ranker(replace(data, bins=None), config=CONFIG).ranker.save(tmp_path)
+    assert Ranker.load(tmp_path).bins is None
