@@ -1,4 +1,4 @@
-"""The Serve application on the stack's Ray: the config of kuberay/rayservice.yaml, scaled down to one machine.
+"""The Serve application on the stack's Ray: the config of kuberay/base/rayservice.yaml, scaled down to one machine.
 
 Everything goes through Ray's own REST interface, so that this process is no driver that the application would die with.
 Replicas inherit the environment of Ray's daemons, and with it every address; no secret is in the config.
@@ -16,7 +16,7 @@ import yaml
 from app.errors import LearnrecError, Unavailable
 from app.settings import Settings, prepare_process, ray_authentication
 
-SERVICE = Path(__file__).resolve().parents[1] / "kuberay" / "rayservice.yaml"
+SERVICE = Path(__file__).resolve().parents[1] / "kuberay" / "base" / "rayservice.yaml"
 APPLICATION = "learnrec"
 REPLICA_CPUS = 0.1
 """CPUs are tickets on one machine: four replicas and a job must fit side by side."""

@@ -82,7 +82,7 @@ def _connect(settings: Settings) -> None:
     if settings.ray_auth_token:
         Config.initialize("")  # what Ray read of the environment at import, it keeps until told
     address = settings.ray_address
-    if address:
+    if address and address != "auto":  # a submitted job's: Ray knows where it runs
         reach(address)
     try:
         if address:

@@ -22,6 +22,7 @@ COMMANDS = {
     "schedule": ("cluster.cli.schedule:schedule_app", "Run the jobs at their times; what was run, and how it ended."),
     "release": ("cluster.cli.releases:release_app", "List, promote and roll back releases."),
     "evaluate": ("cluster.cli.evaluate:evaluate_app", "Measure recommenders on a temporal hold-out."),
+    "manifests": ("cluster.cli.manifests:manifests", "Write the schedule's jobs as manifests for Kubernetes."),
     "tune": ("cluster.cli.tune:tune", "Search hyperparameters on the cluster; write the best spec and a report."),
     "bench": ("cluster.cli.bench:bench_app", "Time our ways against named rivals, on this machine."),
     "token": ("cluster.cli.client:token", "Sign a development token for the HTTP interface."),

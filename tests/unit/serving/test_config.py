@@ -2,19 +2,15 @@
 
 import inspect
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
-import pytest
-import yaml
 from ray.serve.schema import ServeDeploySchema
 
 from app.serving.arguments import GraphArguments
-from app.settings import PROCESS_ENVIRONMENT, Settings
-from cluster.deploy import SERVICE, local_config, serve_config
+from app.settings import Settings
+from cluster.deploy import local_config, serve_config
 
 DEPLOYMENTS = {"Ingress", "Embedder", "Retriever", "Ranker"}
-CRD = Path(__file__).resolve().parents[4] / "shared" / "kuberay-crds" / "ray.io_rayservices.yaml"
 
 
 def application(config: dict[str, Any]) -> dict[str, Any]:
@@ -60,23 +56,3 @@ def test_the_local_config_differs_in_size_and_address_only() -> None:
         assert {k: v for k, v in small.items() if k not in changed} == {
             k: v for k, v in large.items() if k not in changed
         }
-
-
-def test_the_pods_have_the_environment_that_every_process_needs() -> None:
-    cluster = yaml.safe_load(SERVICE.read_text())["spec"]["rayClusterConfig"]
-    groups = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
-    for group in groups:
-        (container,) = group["template"]["spec"]["containers"]
-        environment = {entry["name"]: entry["value"] for entry in container["env"]}
-        assert environment.items() <= PROCESS_ENVIRONMENT.items()
-        assert {"RAY_SERVE_THROUGHPUT_OPTIMIZED", "RAY_SERVE_ENABLE_HA_PROXY"} <= environment.keys()
-
-
-def test_the_document_is_a_ray_service() -> None:
-    if not CRD.exists():
-        pytest.skip(f"KubeRay's schemas are not at {CRD}")
-    import jsonschema
-
-    versions = yaml.safe_load(CRD.read_text())["spec"]["versions"]
-    (schema,) = [version["schema"]["openAPIV3Schema"] for version in versions if version["name"] == "v1"]
-    jsonschema.validate(yaml.safe_load(SERVICE.read_text()), schema)
