@@ -1,4 +1,4 @@
-"""The Serve config of production on four Ray nodes of one machine, as on Kubernetes: head, two that serve, one for jobs.
+"""The Serve config of production on four Ray nodes of one machine: the head, two that serve, one for jobs.
 
 A job trains on its node, a node with half of the replicas is lost, and learners go on getting answers.
 """
@@ -77,7 +77,7 @@ class Nodes:
 
 
 def environment_of_node(folder: Path, name: str) -> dict[str, str]:
-    """HAProxy's ports and files, whose defaults are one set for the whole machine; on Kubernetes each pod has its own."""
+    """HAProxy's ports and files, whose defaults are one set for the whole machine; a pod has its own anyway."""
     home = folder / name
     home.mkdir()
     http, grpc, metrics, stats, fallback_http, fallback_grpc = map(str, free_ports(6))

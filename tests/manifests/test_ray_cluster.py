@@ -1,4 +1,4 @@
-"""The cluster of `ray up` is one that Ray takes, with the environment, the image and the room of the one on Kubernetes."""
+"""The cluster of `ray up` is one that Ray takes, with the environment, the image and the room of the others."""
 
 import shlex
 from typing import Any
