@@ -62,6 +62,7 @@ class Nodes:
     def replicas(self) -> dict[str, Counter[str]]:
         """How many of each deployment run on each node."""
         found = dict[str, Counter[str]]()
+        assert self.cluster.head_node is not None
         dashboard = f"http://{self.cluster.head_node.webui_url}/api/serve/applications/"
         (application,) = httpx.get(dashboard, timeout=30, trust_env=False).json()["applications"].values()
         for name, deployment in application["deployments"].items():
