@@ -5,7 +5,7 @@ A job trains on its node, a node with half of the replicas is lost, and learners
 
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -33,13 +33,23 @@ from cluster.stack.engines.redis import RedisEngine
 from cluster.stack.ports import free_ports
 from jobs.boosters import BoosterPlan, fit_of
 from jobs.ray_session import ray_session
+from tests.cluster.submitting import submitted
 from tests.cluster.test_boosters import ranking_lists
 from tests.engines import running
 from tests.serving.conftest import SERVING_ENVIRONMENT, _fill
 from tests.serving.tiny import FIRST, Tiny, Trained, publish
 from tests.serving.waiting import until
 
+NODE = """
+import ray
+from app.settings import load_settings
+from jobs.ray_session import ray_session
+with ray_session(load_settings()):
+    taken = ray.cluster_resources()["CPU"] - ray.available_resources()["CPU"]
+    print(ray.get_runtime_context().get_node_id(), f"{taken:.0f} CPUs taken")
+"""
 TICKETS = 4
+NUM_CPUS = 2
 NUM_TREES = 400
 
 
@@ -50,6 +60,7 @@ class Nodes:
     tiny: Tiny
     folder: Path
     """A short one: sockets are in it."""
+    batch: Any = None
 
     def add(self, name: str, **options: Any) -> tuple[Any, int]:
         """A node, and the port of its proxy."""
@@ -145,18 +156,22 @@ def nodes(stores: Settings, tiny: Tiny) -> Iterator[Nodes]:
         cluster = Cluster(initialize_head=True, head_node_args=head)
         stack.callback(cluster.shutdown)
         nodes = Nodes(cluster, stores.model_copy(update={"ray_address": cluster.address}), tiny, short)
-        nodes.add("batch", num_cpus=2, labels={"learnrec/group": "batch"})
+        nodes.batch, _ = nodes.add("batch", num_cpus=NUM_CPUS, labels={"learnrec/group": "batch"})
         yield nodes
 
 
-def training(settings: Settings, folder: Path, under_way: Callable[[], None]) -> int:
+def training(settings: Settings, folder: Path) -> int:
     """A booster by Ray Train; its number of trees."""
     data, rows = ranking_lists(), np.arange(1_000)
     config = RankerConfig(num_trees=NUM_TREES, max_depth=4, subsample=1.0, colsample=1.0)
     with ray_session(settings):
-        under_way()
         plan = BoosterPlan(config, num_workers=1, attempts=folder.as_uri())
         return fit_of("ray-train", plan)(data, rows, NUM_TREES).num_boosted_rounds()
+
+
+def cpus_taken() -> bool:
+    """Whether the job has its worker: only the node for jobs has CPUs."""
+    return ray.is_initialized() and ray.available_resources().get("CPU", 0) < NUM_CPUS
 
 
 def lose(node: Any, cluster: Cluster) -> None:
@@ -182,14 +197,20 @@ def test_a_machine_is_lost_while_a_job_trains_and_learners_get_their_answers(nod
         assert on == {first.node_id: TICKETS, second.node_id: TICKETS}, "replicas stand where there are tickets"
 
         pool = stack.enter_context(ThreadPoolExecutor(1))
-        job = pool.submit(training, nodes.settings, tmp_path, lambda: None)
+        job = pool.submit(training, nodes.settings, tmp_path)
+        until(lambda: job.done() or cpus_taken(), seconds=120)
         lose(second, nodes.cluster)
         seen = [nodes.ask(port, number) for number in range(100)]
-        print(Counter((body["served_by"], tuple(body["degraded"])) for body in seen))
         assert all(len(body["items"]) == 10 for body in seen)
         assert job.result(timeout=240) == NUM_TREES
 
         nodes.add_serving("third")
         until(lambda: all(count.total() == 2 for count in nodes.replicas().values()), seconds=180)
         until(lambda: (body := nodes.ask(port, 1))["served_by"] == "ranker" and not body["degraded"], seconds=60)
-        assert ray.is_initialized() is False
+
+
+@pytest.mark.slow
+def test_a_cron_job_s_submission_runs_on_the_node_for_jobs(nodes: Nodes) -> None:
+    said = submitted(nodes.settings.need("ray_address"), NODE, {"RAY_AUTH_MODE": "disabled"})
+    assert nodes.batch.node_id in said
+    assert "1 CPUs taken" in said
