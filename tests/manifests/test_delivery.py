@@ -75,7 +75,7 @@ def test_staging_follows_by_itself_and_production_waits_for_a_person() -> None:
 
 
 def test_terraform_is_formatted() -> None:
-    """Where Terraform is installed; `validate` needs the providers, which are not to be had without a network."""
+    """Where Terraform is installed. ci.yml does it in any case, and validates with the providers."""
     if shutil.which("terraform") is None:
         pytest.skip("terraform is not installed here")
     run("terraform", "fmt", "-check", "-recursive", TERRAFORM)
