@@ -43,10 +43,12 @@ from tests.serving.waiting import until
 NODE = """
 import ray
 from app.settings import load_settings
-from jobs.ray_session import ray_session
+from jobs.ray_session import on_cluster, ray_session
+def where():
+    return ray.get_runtime_context().get_node_id()
 with ray_session(load_settings()):
     taken = ray.cluster_resources()["CPU"] - ray.available_resources()["CPU"]
-    print(ray.get_runtime_context().get_node_id(), f"{taken:.0f} CPUs taken")
+    print("driver", where(), "step", on_cluster(where), f"with {taken:.0f} CPU taken")
 """
 TICKETS = 4
 NUM_CPUS = 2
@@ -210,7 +212,7 @@ def test_a_machine_is_lost_while_a_job_trains_and_learners_get_their_answers(nod
 
 
 @pytest.mark.slow
-def test_a_cron_job_s_submission_runs_on_the_node_for_jobs(nodes: Nodes) -> None:
+def test_what_a_cron_job_submits_runs_on_the_node_for_jobs_steps_without_a_cpu_too(nodes: Nodes) -> None:
     said = submitted(nodes.settings.need("ray_address"), NODE, {"RAY_AUTH_MODE": "disabled"})
-    assert nodes.batch.node_id in said
-    assert "1 CPUs taken" in said
+    node = nodes.batch.node_id
+    assert f"driver {node} step {node} with 1 CPU taken" in said
