@@ -26,6 +26,9 @@ KEPT_S = 24 * 3600
 RETRIES = 2
 """What a job finished before it failed, its next run finds again."""
 
+THERE: Json = {"env_vars": {"LEARNREC_RAY_ADDRESS": "auto"}}
+"""A job's cluster is the one that it runs on, whatever the pod says."""
+
 CONFINED: Json = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 SUBMITTER: Json = {"resources": {"limits": {"memory": "1Gi"}, "requests": {"cpu": "100m", "memory": "512Mi"}}}
 
@@ -63,6 +66,7 @@ def cron_jobs() -> Iterator[Json]:
 def _submission(entry: Entry, step: Step, place: int, pod: Json) -> Json:
     """A container that ends when the job has ended, as the job has."""
     options = {
+        "runtime-env-json": json.dumps(THERE),
         "metadata-json": json.dumps({"job": step.job, "by": f"cronjob: {entry.name}"}),
         "entrypoint-num-cpus": "1",
         "entrypoint-label-selector": json.dumps({"learnrec/group": BATCH}),
@@ -91,7 +95,7 @@ def ray_cron_jobs() -> Iterator[Json]:
     for entry in SCHEDULE:
         job = {
             "entrypoint": f"sh -c {shlex.quote(' && '.join(shlex.join(_command(step)) for step in entry.steps))}",
-            "runtimeEnvYAML": yaml.safe_dump({"env_vars": {"LEARNREC_RAY_ADDRESS": "auto"}}),  # not the service's
+            "runtimeEnvYAML": yaml.safe_dump(THERE),
             "entrypointNumCpus": 1,
             "shutdownAfterJobFinishes": True,
             "ttlSecondsAfterFinished": 600,  # for a look at its logs

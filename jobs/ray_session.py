@@ -24,6 +24,9 @@ MIN_LOCAL_CPUS = 2
 
 REACH_S = 10.0
 
+_TOLD = {name: value for name, value in PROCESS_ENVIRONMENT.items() if name != "RAY_worker_niceness"}
+"""What a cluster is told for our workers. A submitted job has its niceness of Ray, and may not be told it again."""
+
 _KEPT: ContextVar[bool] = ContextVar("kept", default=False)
 
 
@@ -88,7 +91,7 @@ def _connect(settings: Settings) -> None:
         if address:
             # A cluster that others started may lack the variables; one of ours has them, and its workers are ready.
             foreign = load_settings(embedded=False).ray_address is not None
-            environment = {"env_vars": PROCESS_ENVIRONMENT} if foreign else None
+            environment = {"env_vars": _TOLD} if foreign else None
             ray.init(address, runtime_env=environment, log_to_driver=False, logging_level=logging.ERROR)
         else:
             ray.init(

@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 from cluster.manifests import cron_jobs
-from tests.cluster.stacks import REPOSITORY
 
 
 def submitted(ray_address: str, script: str, environment: dict[str, str], *, without: str = "nothing") -> str:
@@ -14,10 +13,9 @@ def submitted(ray_address: str, script: str, environment: dict[str, str], *, wit
     first = next(cron_jobs())["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]
     program, *words = first["command"]
     words = [word for word in words if without not in word]
-    runtime = '{"env_vars": {"LEARNREC_RAY_ADDRESS": "auto", "PYTHONPATH": "%s"}}' % REPOSITORY  # noqa: UP031  # braces
     entrypoint = ["--", sys.executable, "-c", script]
     done = subprocess.run(
-        [Path(sys.executable).with_name(program), *words, f"--runtime-env-json={runtime}", *entrypoint],
+        [Path(sys.executable).with_name(program), *words, *entrypoint],
         env={**os.environ, **environment, "RAY_ADDRESS": ray_address},
         capture_output=True,
         text=True,
