@@ -32,8 +32,8 @@ from app.serving.keeper import ReleaseKeeper
 from app.serving.live_stages import LiveStages, World
 from app.serving.metrics import Metrics
 from app.serving.monitor import Health, Monitor
-from app.serving.privacy import Privacy
 from app.serving.observer import describe
+from app.serving.privacy import Privacy
 from app.serving.question import Answer, Question
 from app.serving.trials import Arm, Trials
 from app.settings import Settings

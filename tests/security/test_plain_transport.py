@@ -68,7 +68,7 @@ def identity(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture(scope="module")
 def doors(port: int, identity: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, int]]:
     """Ports of the mended HAProxy, before the application of this process."""
-    ports = dict(zip(("requests", "metrics", "stats"), free_ports(3), strict=True))
+    ports: dict[str, int] = dict(zip(("requests", "metrics", "stats"), free_ports(3), strict=True))
     configuration = tmp_path_factory.mktemp("haproxy") / "haproxy.cfg"
     configuration.write_text(AS_SERVE_WRITES_IT.format(**ports, replica=port))
     environment = {**os.environ, "HAPROXY_PROGRAM": get_haproxy_binary(), "LEARNREC_HTTP_TLS_PEM": str(identity)}
