@@ -8,13 +8,12 @@ the first ways is external: `up` does not start it.
 
 import json
 import os
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import (
-    AWSSecretsManagerSettingsSource,
     BaseSettings,
     EnvSettingsSource,
     PydanticBaseSettingsSource,
@@ -24,7 +23,8 @@ from pydantic_settings import (
 )
 from typing_extensions import override
 
-from app.errors import InvalidInput, LearnrecError, Unavailable, without_secrets
+from app.errors import InvalidInput, LearnrecError, without_secrets
+from app.secret_sources import NamedFiles, of_aws
 
 # What every process needs before it imports TensorFlow, Ray or MLflow: driver, workers, replicas, engines and tests.
 PROCESS_ENVIRONMENT = {
@@ -128,8 +128,9 @@ class Settings(BaseSettings):
         description="secrets of 32 characters or more, newest first, comma between: learners' pseudonyms in Parquet, "
         "releases and logs; default: VAR/keys/pseudonyms, made where objects are kept in VAR too",
     )
-    receipt_key: Path | None = Field(
-        default=None, description="Ed25519 key (PEM) that signs receipts of erasures; default: VAR/keys/receipts.pem"
+    receipt_key: SecretStr | None = Field(
+        default=None,
+        description="Ed25519 key, PEM, that signs receipts of erasures; default: VAR/keys/receipts.pem, made likewise",
     )
     jwt_issuer: str = "learnrec"
     jwt_audience: str = "learnrec"
@@ -149,11 +150,11 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         assert isinstance(env_settings, EnvSettingsSource)
-        told, sources = env_settings.env_vars, [init_settings, env_settings, _NamedFiles(settings_cls)]
+        told, sources = env_settings.env_vars, [init_settings, env_settings, NamedFiles(settings_cls)]
         if folder := told.get("learnrec_secrets_dir"):
             sources.append(SecretsSettingsSource(settings_cls, folder))
         if name := told.get("learnrec_secrets_aws"):
-            sources.append(_of_aws(settings_cls, name))
+            sources.append(of_aws(settings_cls, name))
         return tuple(sources)
 
     @override
@@ -180,7 +181,7 @@ class Settings(BaseSettings):
 
     @property
     def receipt_key_path(self) -> Path:
-        return self.receipt_key or self.var_dir / "keys" / "receipts.pem"
+        return self.var_dir / "keys" / "receipts.pem"
 
     @property
     def jwks_path(self) -> Path:
@@ -199,28 +200,6 @@ class Settings(BaseSettings):
                 f"or set LEARNREC_{field.upper()} ({type(self).model_fields[field].description})"
             )
         return str(value)
-
-
-class _NamedFiles(EnvSettingsSource):
-    """`LEARNREC_X_FILE=PATH`, as Docker's own images have it."""
-
-    @override
-    def _load_env_vars(self) -> Mapping[str, str | None]:
-        told = super()._load_env_vars()
-        own = {name: path for name, path in told.items() if name.startswith("learnrec_") and name.endswith("_file")}
-        return {name.removesuffix("_file"): Path(path).read_text().strip() for name, path in own.items() if path}
-
-
-def _of_aws(settings_cls: type[BaseSettings], name: str) -> PydanticBaseSettingsSource:
-    """Credentials and region come from where AWS's own clients find them."""
-    try:
-        from botocore.exceptions import BotoCoreError, ClientError
-    except ImportError as exc:
-        raise InvalidInput("LEARNREC_SECRETS_AWS needs boto3: install learnrec[aws]") from exc
-    try:
-        return AWSSecretsManagerSettingsSource(settings_cls, name, case_sensitive=False)
-    except (BotoCoreError, ClientError, KeyError, ValueError) as exc:
-        raise Unavailable("AWS Secrets Manager", f"secret {name}: {exc}") from exc
 
 
 def addresses_path(var_dir: Path) -> Path:

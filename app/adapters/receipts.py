@@ -12,22 +12,26 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from app.errors import Conflict, InvalidInput
 from app.settings import Settings
 
+HOW = "`openssl genpkey -algorithm ed25519` makes one"
 _ALGORITHM, _KIND = "EdDSA", "learnrec-erasure"
 
 
 class Receipts:
-    """Signed with the key in the settings' `receipt_key_path`, which the embedded stack makes for itself.
+    """Signed with the key of the settings; where objects are kept in VAR, it is made there by whoever first asks.
 
-    Raises InvalidInput: there is no such key, or it is none.
+    Raises InvalidInput: there is no key, or it is none.
     """
 
     def __init__(self, settings: Settings) -> None:
         path = settings.receipt_key_path
+        if settings.receipt_key is not None:
+            self._key = _loaded(settings.receipt_key.get_secret_value().encode(), "LEARNREC_RECEIPT_KEY")
+            return
         if not path.exists():
-            if settings.receipt_key is not None:
-                raise InvalidInput(f"there is no key {path}: `openssl genpkey -algorithm ed25519` makes one")
+            if settings.object_store is not None:
+                raise InvalidInput(f"receipts need a key that lasts: set LEARNREC_RECEIPT_KEY; {HOW}")
             _make(path)
-        self._key = _loaded(path)
+        self._key = _loaded(path.read_bytes(), str(path))
 
     @property
     def public_pem(self) -> str:
@@ -49,15 +53,13 @@ def verified(receipt: str, public_pem: str) -> dict[str, Any]:
         raise Conflict(f"the receipt is not genuine: {exc}") from exc
 
 
-def _loaded(path: Path) -> Ed25519PrivateKey:
+def _loaded(pem: bytes, where: str) -> Ed25519PrivateKey:
     try:
-        key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+        key = serialization.load_pem_private_key(pem, password=None)
     except (ValueError, UnsupportedAlgorithm) as exc:
-        raise InvalidInput(f"{path} holds no private key: {exc}") from exc
+        raise InvalidInput(f"{where} holds no private key: {HOW}") from exc
     if not isinstance(key, Ed25519PrivateKey):
-        raise InvalidInput(
-            f"{path} holds another kind of key: `openssl genpkey -algorithm ed25519` makes the right one"
-        )
+        raise InvalidInput(f"{where} is no Ed25519 key: {HOW}")
     return key
 
 

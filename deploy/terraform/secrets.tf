@@ -4,6 +4,17 @@ resource "random_password" "ray" {
   special = false
 }
 
+resource "random_password" "pseudonyms" {
+  length  = 64
+  special = false
+  lifecycle { prevent_destroy = true } # whoever loses it cannot connect old Parquet with learners any more
+}
+
+resource "tls_private_key" "receipts" {
+  algorithm = "ED25519"
+  lifecycle { prevent_destroy = true } # receipts are checked with it for years
+}
+
 resource "aws_secretsmanager_secret" "learnrec" {
   for_each                = toset(["settings", "ray"])
   name                    = "learnrec/${var.environment}/${each.key}"
@@ -20,6 +31,8 @@ locals {
       LEARNREC_REDIS_URL           = "rediss://:${random_password.cache.result}@${local.cache_address}:6379/0"
       LEARNREC_KAFKA_SASL_USERNAME = "learnrec"
       LEARNREC_KAFKA_SASL_PASSWORD = random_password.events.result
+      LEARNREC_PSEUDONYM_KEYS      = random_password.pseudonyms.result
+      LEARNREC_RECEIPT_KEY         = tls_private_key.receipts.private_key_pem_pkcs8
     }
     ray = {
       auth_token     = random_password.ray.result

@@ -4,6 +4,7 @@ terraform {
   required_providers {
     aws    = { source = "hashicorp/aws", version = "~> 6.0" }
     random = { source = "hashicorp/random", version = "~> 3.6" }
+    tls    = { source = "hashicorp/tls", version = "~> 4.0" }
   }
   backend "s3" {} # bucket, key and region are given at init; the state holds passwords: encrypt it
 }

@@ -10,6 +10,8 @@ from pathlib import Path
 import psycopg
 import pyarrow as pa
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import SecretStr
 
 from app.adapters import logs
@@ -24,6 +26,11 @@ from tests import rows
 
 CONTENTS = [f"content {i}" for i in range(20)]
 SECRET = "the key of these tests is long enough"
+RECEIPT_KEY = (
+    Ed25519PrivateKey.generate()
+    .private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    .decode()
+)
 _TOPICS = count()
 
 
@@ -63,7 +70,12 @@ class Stack:
 
 def stack_with(kind: str, request: pytest.FixtureRequest, clean_postgres: str, tmp_path: Path) -> Stack:
     """`kind`: redis, with a folder for objects, or kafka, with S3."""
-    settings = Settings(var_dir=tmp_path / "var", postgres_url=clean_postgres, pseudonym_keys=SecretStr(SECRET))
+    settings = Settings(
+        var_dir=tmp_path / "var",
+        postgres_url=clean_postgres,
+        pseudonym_keys=SecretStr(SECRET),
+        receipt_key=SecretStr(RECEIPT_KEY),
+    )
     if kind == "kafka":
         of_kafka = {"kafka_topic": f"ingest-{next(_TOPICS)}", "kafka_partitions": 3}
         addresses = {

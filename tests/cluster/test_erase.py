@@ -11,6 +11,7 @@ from pathlib import Path
 import psycopg
 import pyarrow as pa
 import pytest
+from pydantic import SecretStr
 from redis import Redis
 
 from app.adapters.keyring import add_key, load_keyring
@@ -244,6 +245,6 @@ def test_the_audit_log_only_grows_and_tells_of_changes(clean_postgres: str) -> N
 
 
 def test_shared_stores_need_a_key_for_receipts_that_is_given(stack: Stack) -> None:
-    given = stack.settings.model_copy(update={"receipt_key": stack.settings.var_dir / "none.pem"})
-    with pytest.raises(InvalidInput, match="openssl genpkey"):
-        Receipts(given)
+    for wrong in (None, SecretStr("no key"), SecretStr("")):
+        with pytest.raises(InvalidInput, match="openssl genpkey"):
+            Receipts(stack.settings.model_copy(update={"receipt_key": wrong}))

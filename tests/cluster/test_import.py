@@ -47,7 +47,6 @@ def stack(clean_postgres: str, clean_redis: str, tmp_path: Path) -> Iterator[Sta
         var_dir=tmp_path / "var",
         postgres_url=clean_postgres,
         redis_url=clean_redis,
-        object_store=(tmp_path / "o").as_uri(),
     )
     with PostgresWarehouse(clean_postgres) as warehouse, logs.event_log(settings) as log:
         yield Stack(settings, warehouse, log, tmp_path / "rejects.csv")

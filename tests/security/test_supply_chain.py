@@ -44,8 +44,10 @@ def test_a_workflow_may_only_read_and_runs_nothing_that_a_stranger_wrote(path: A
     assert workflow["permissions"] == {"contents": "read"}
     triggers = workflow[True]  # YAML's word `on`
     assert "pull_request_target" not in triggers
-    assert "${{ github.event" not in path.read_text(), "titles and names of branches are a stranger's text"
+    assert "${{ github.event." not in path.read_text(), "titles and names of branches are a stranger's text"
     for job in workflow["jobs"].values():
+        if job.get("uses", "").startswith("./.github/workflows/"):
+            continue  # another one of ours
         assert job["timeout-minutes"] <= 60
         for step in job["steps"]:
             assert "uses" not in step or step["uses"].startswith("actions/"), "actions of GitHub's own only"
