@@ -7,13 +7,17 @@ from typing import Any
 
 import grpc
 import httpx
+import pyarrow.parquet as pq
 import pytest
 
+from app.adapters.keyring import load_keyring
+from app.domain.ids import canonical_id
 from app.serving.access import Role
 from app.serving.keys import signed
 from app.settings import Settings, load_settings
 from cluster.stack.engines.postgres import PostgresEngine
 from cluster.stack.engines.ray import RayEngine
+from cluster.stack.engines.redis import RedisEngine
 from cluster.stack.processes import scan
 from jobs.world.config import WorldConfig
 from jobs.world.export import write_files
@@ -104,6 +108,24 @@ def test_no_secret_is_in_anything_that_a_whole_run_wrote(stack: Stack) -> None:
     for command in (["status"], ["doctor"], ["job", "list"], ["up"]):
         said = _do(stack, *command)
         assert not [name for name, secret in secrets.items() if secret in said], command
+
+
+@pytest.mark.timeout(300)
+def test_no_learner_is_named_where_nobody_needs_to_know_who(stack: Stack) -> None:
+    """Ids are in PostgreSQL, Redis and the event log; pseudonyms everywhere else, also in what is compressed."""
+    settings, root = load_settings(var_dir=stack.var.root), stack.var.root
+    user_id = canonical_id(LEARNER)
+    ids = {"the id as it was given": LEARNER, "the canonical id": user_id}
+    ray_writes = RayEngine(home=stack.var.home(RayEngine), port=0).scratch
+    stores = [stack.var.home(PostgresEngine), stack.var.home(RedisEngine), settings.spool_path.parent]
+    found, looked_at = leaks(ids, root, ray_writes, lives_in=stores)
+    assert looked_at > 100
+    assert not found
+    named = {name: str(pq.read_table(name).to_pydict()) for name in root.rglob("*.parquet")}
+    assert not [name for name, text in named.items() if user_id in text or LEARNER in text]
+    pseudonym = load_keyring(settings).current.of(user_id)
+    kinds = {name.relative_to(root).parts[1] for name, text in named.items() if pseudonym in text}
+    assert kinds >= {"learning-events", "learning-features", "learning-models"}, "that is where the learner is"
 
 
 @pytest.mark.timeout(300)
