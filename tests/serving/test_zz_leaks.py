@@ -30,9 +30,11 @@ def secrets(served: House) -> dict[str, str]:
 
 def ray_folder(house: House) -> Path:
     """Where Ray writes, as its head was told."""
-    (head,) = [process for process in house.processes("ray_address") if "gcs_server" in process.name()]
-    told = next(word for word in head.cmdline() if word.startswith("--log_dir="))
-    return Path(told.removeprefix("--log_dir=")).parents[2]
+    port = int(house.settings.need("ray_address").rpartition(":")[2])
+    listening = [found for found in psutil.net_connections("tcp") if found.status == psutil.CONN_LISTEN]
+    (head,) = {found.pid for found in listening if getattr(found.laddr, "port", None) == port}
+    told = next(word for word in psutil.Process(head).cmdline() if word.startswith("--log_dir="))
+    return Path(told.removeprefix("--log_dir=")).parents[1]
 
 
 def test_no_secret_is_in_anything_that_was_written(
