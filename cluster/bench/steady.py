@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -36,7 +36,17 @@ class Answered:
 class Steady:
     """`rate` requests a second for `paths` in turn, on a thread of its own, from enter to exit."""
 
-    def __init__(self, url: str, paths: Sequence[str], *, token: str, rate: float) -> None:
+    def __init__(
+        self,
+        url: str,
+        paths: Sequence[str],
+        *,
+        token: str,
+        rate: float,
+        headers: Callable[[], dict[str, str]] = dict[str, str],
+    ) -> None:
+        """`headers` makes more of them for each request."""
+        self._headers = headers
         self.answers: list[Answered] = []  # in the order in which they came
         self._url, self._paths, self._token, self._rate = url, paths, token, rate
         self._ended = threading.Event()
@@ -75,7 +85,7 @@ class Steady:
     async def _ask(self, client: httpx.AsyncClient, path: str) -> None:
         asked_at = time.monotonic()
         try:
-            response = await client.get(path)
+            response = await client.get(path, headers=self._headers())
             body: dict[str, Any] = orjson.loads(response.content) if response.status_code == 200 else {}
             status, retry_after = response.status_code, "retry-after" in response.headers
         except (httpx.HTTPError, orjson.JSONDecodeError):

@@ -186,6 +186,23 @@ def gate(
         raise typer.Exit(1)
 
 
+@bench_app.command()
+def tracing(
+    learners: Annotated[int, typer.Option(help="Number of learners.", min=100)] = 10_000,
+    contents: Annotated[int, typer.Option(help="Number of contents.", min=100)] = 10_000,
+    out: Annotated[Path, typer.Option(help="Folder for results, logs and the stack itself.")] = Path("var/bench"),
+) -> None:
+    """What it costs to trace 5% of 200 requests a second; exit 1 where it is more than 3% of the service's CPU."""
+    from cluster.bench.tracing import MOST_COST, tracing
+
+    result = tracing(learners, contents, var_dir=out / f"serving-{learners}-{contents}", out=out, tell=_tell)
+    (out / "tracing.json").write_text(json.dumps(result, indent=1))
+    for name in ("machine", "cpu_ms_a_request", "median", "cost", "kib_received"):
+        typer.echo(f"{name:<18} {result[name]}")
+    if result["cost"] > MOST_COST:
+        raise typer.Exit(1)
+
+
 def _serving_table(result: dict[str, Any]) -> Table:
     table = Table(title=f"{result['num_learners']:,} learners, {result['num_contents']:,} contents {_where(result)}")
     columns = ("way", "connections", "requests/s", "p50 ms", "p95 ms", "p99 ms", "failed", "full", "CPU ms/request")
