@@ -14,7 +14,7 @@ from app.features.ranking import PLAIN_FEATURES
 
 EVERY_S = 0.5
 ROWS = 512
-"""Of a batch, evenly from all of its learners; a copy of 60 kB twice a second."""
+"""In that time, of the first batches, evenly from all of their learners; copies of 50 kB."""
 
 HALF_LIFE_S = 3600.0
 """What was seen an hour ago counts half."""
@@ -28,8 +28,8 @@ class FeatureSampler:
 
     def __init__(self, bins: FeatureBins | None, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._bins, self._clock = bins, clock
-        self._due = float("-inf")
-        self._waiting: deque[tuple[NDArray[np.float32], NDArray[np.bool_]]] = deque(maxlen=8)
+        self._until, self._left = float("-inf"), 0  # rows that may be taken until then
+        self._waiting: deque[tuple[NDArray[np.float32], NDArray[np.bool_]]] = deque(maxlen=256)
         self._counts: NDArray[np.float64] | None = None
         self._counted_at = clock()
         self._counting = Lock()
@@ -37,11 +37,13 @@ class FeatureSampler:
     def offer(self, matrix: NDArray[np.float32], candidates: Candidates) -> None:
         """`matrix` as `ranking_features` makes it; mostly it is not wanted."""
         now = self._clock()
-        if now < self._due or self._bins is None:
+        if now >= self._until:
+            self._until, self._left = now + EVERY_S, ROWS
+        if self._left <= 0 or self._bins is None:
             return
-        self._due = now + EVERY_S
-        step = -(-len(matrix) // ROWS)
+        step = -(-len(matrix) // self._left)
         there = candidates.index.ravel()[::step] >= 0
+        self._left -= len(there)
         self._waiting.append((matrix[::step, -len(PLAIN_FEATURES) :].copy(), there))
 
     def counts(self) -> NDArray[np.float64] | None:

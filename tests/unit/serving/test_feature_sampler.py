@@ -43,18 +43,19 @@ def test_only_some_rows_are_kept_and_none_of_padding() -> None:
     assert 0.7 * ROWS < counts[0].sum() <= ROWS
 
 
-def test_batches_between_two_samples_are_let_pass() -> None:
+def test_when_enough_was_seen_the_next_batches_are_let_pass_for_a_while() -> None:
     clock = Clock()
     seen = sampler(clock)
-    for _ in range(5):
-        seen.offer(*batch())
-    once = seen.counts()
+    for _ in range(50):
+        seen.offer(*batch(1, 100))
+    enough = seen.counts()
+    assert enough is not None
+    assert enough[0].sum() <= ROWS
     clock.now += EVERY_S
-    seen.offer(*batch())
-    twice = seen.counts()
-    assert once is not None
-    assert twice is not None
-    assert round(twice[0].sum() / once[0].sum(), 2) == 2
+    seen.offer(*batch(1, 100))
+    more = seen.counts()
+    assert more is not None
+    assert round(more[0].sum() - enough[0].sum()) == 90
 
 
 def test_the_past_fades() -> None:
