@@ -45,7 +45,7 @@ def formatter(component: str, replica: str) -> logging.Formatter:
 
 def set_up(component: str, replica: str, *, stream: TextIO | None = None) -> QueueListener:
     """From now on, all that this application says in this process; `stop` the listener to have it all written."""
-    handler = logging.StreamHandler(stream or sys.stderr)
+    handler = logging.StreamHandler(stream or sys.__stderr__)  # Serve puts its own log in the place of sys.stderr
     handler.setFormatter(formatter(component, replica))
     queue = SimpleQueue[logging.LogRecord]()
     listener, sender = QueueListener(queue, handler), QueueHandler(queue)
