@@ -12,6 +12,7 @@ import psutil
 import ray
 from ray._raylet import Config  # pyright: ignore[reportAttributeAccessIssue]  # a compiled module without stubs
 from ray.data import DataContext, ExecutionResources
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from app.errors import Unavailable
 from app.settings import PROCESS_ENVIRONMENT, Settings, load_settings, prepare_process
@@ -115,12 +116,17 @@ def reach(address: str) -> None:
         raise Unavailable("ray", f"{address}: {exc}; `learnrec status` shows what runs") from exc
 
 
+def _here() -> NodeAffinitySchedulingStrategy:
+    return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+
+
 def on_cluster(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run `function` in a task of the cluster and wait for it; what it raises is raised here.
 
-    The task holds no CPU ticket, so that what it starts itself (training workers) finds them all.
+    The task holds no CPU ticket, so that what it starts itself (training workers) finds them all. It stays on the
+    driver's node, which was chosen for jobs: without a ticket it might start beside replicas.
     """
-    task = ray.remote(num_cpus=0, max_retries=0)(function)
+    task = ray.remote(num_cpus=0, max_retries=0, scheduling_strategy=_here())(function)
     return ray.get(task.remote(*args, **kwargs))
 
 
@@ -166,7 +172,9 @@ class Shared(Generic[T]):
     def made_by(cls, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> "Shared[T]":
         """What `function` returns from a task of the cluster, kept there; what it raises is raised here."""
         shared: Shared[T] = cls.__new__(cls)
-        shared._reference = ray.remote(num_cpus=0, max_retries=0)(function).remote(*args, **kwargs)
+        shared._reference = ray.remote(num_cpus=0, max_retries=0, scheduling_strategy=_here())(function).remote(
+            *args, **kwargs
+        )
         ray.get(shared._reference)
         return shared
 

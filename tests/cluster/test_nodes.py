@@ -47,8 +47,7 @@ from jobs.ray_session import on_cluster, ray_session
 def where():
     return ray.get_runtime_context().get_node_id()
 with ray_session(load_settings()):
-    taken = ray.cluster_resources()["CPU"] - ray.available_resources()["CPU"]
-    print("driver", where(), "step", on_cluster(where), f"with {taken:.0f} CPU taken")
+    print("driver", where(), "step", on_cluster(where), flush=True)
 """
 TICKETS = 4
 NUM_CPUS = 2
@@ -215,4 +214,4 @@ def test_a_machine_is_lost_while_a_job_trains_and_learners_get_their_answers(nod
 def test_what_a_cron_job_submits_runs_on_the_node_for_jobs_steps_without_a_cpu_too(nodes: Nodes) -> None:
     said = submitted(nodes.settings.need("ray_address"), NODE, {"RAY_AUTH_MODE": "disabled"})
     node = nodes.batch.node_id
-    assert f"driver {node} step {node} with 1 CPU taken" in said
+    assert f"driver {node} step {node}" in said, said[-2_000:]
