@@ -116,7 +116,7 @@ def reach(address: str) -> None:
         raise Unavailable("ray", f"{address}: {exc}; `learnrec status` shows what runs") from exc
 
 
-def _here() -> NodeAffinitySchedulingStrategy:
+def _here() -> Any:  # Ray's own annotation knows strategies by their names only
     return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
 
 
