@@ -24,6 +24,7 @@ COMMANDS = {
     "evaluate": ("cluster.cli.evaluate:evaluate_app", "Measure recommenders on a temporal hold-out."),
     "manifests": ("cluster.cli.manifests:manifests", "Write the schedule's jobs as manifests for Kubernetes."),
     "tune": ("cluster.cli.tune:tune", "Search hyperparameters on the cluster; write the best spec and a report."),
+    "capacity": ("cluster.cli.capacity:capacity", "Replicas, machines, shards and money for a load."),
     "bench": ("cluster.cli.bench:bench_app", "Time our ways against named rivals, on this machine."),
     "token": ("cluster.cli.client:token", "Sign a development token for the HTTP interface."),
     "recommend": ("cluster.cli.client:recommend", "Ask the running stack for one learner's recommendations."),
