@@ -9,9 +9,14 @@ import pytest
 from tests.serving.conftest import House
 
 
+OF_OTHER_TESTS = {"milvus", "java", "rclone"}
+"""Servers of production that tests before these started, and that `learnrec up` never does."""
+
+
 def listening() -> dict[tuple[str, int], psutil.Process]:
-    """Address and port of everything that what this test process started listens at."""
-    ours = {process.pid: process for process in psutil.Process().children(recursive=True)}
+    """Address and port of everything of the stack that this test process started."""
+    started = psutil.Process().children(recursive=True)
+    ours = {process.pid: process for process in started if process.name() not in OF_OTHER_TESTS}
     return {
         (found.laddr.ip, found.laddr.port): ours[found.pid]
         for found in psutil.net_connections("inet")
