@@ -8,7 +8,6 @@ import pytest
 
 from tests.serving.conftest import House
 
-
 OF_OTHER_TESTS = {"milvus", "java", "rclone"}
 """Servers of production that tests before these started, and that `learnrec up` never does."""
 
