@@ -17,6 +17,9 @@ from app.serving.access import ACCESS, PUBLIC, Role
 from tests.serving.conftest import House
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+START_JOBS = {("DELETE", "/users/{user_id}")}
+"""Each request of these starts a process on the cluster."""
+
 QUIET = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
 
 
@@ -40,7 +43,9 @@ def test_every_route_keeps_to_its_description(
     role = Role.ANALYST if path.startswith("/admin") else Role.SERVICE
     headers = {"Authorization": f"Bearer {served.token('fuzz', role)}"}
 
-    @settings(max_examples=25, deadline=None, derandomize=True, phases=[Phase.generate], suppress_health_check=QUIET)
+    examples = 3 if entry in START_JOBS else 25
+
+    @settings(max_examples=examples, deadline=None, derandomize=True, phases=[Phase.generate], suppress_health_check=QUIET)
     @given(case=operation.as_strategy(generation_mode=mode))
     def ask(case: Case) -> None:
         case.call_and_validate(base_url=served.url, headers=headers, checks=CHECKS, timeout=20)

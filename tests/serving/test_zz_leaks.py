@@ -40,7 +40,7 @@ def ray_folder(house: House) -> Path:
 def test_no_secret_is_in_anything_that_was_written(
     served: House, secrets: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    homes = [path for path in tmp_path_factory.getbasetemp().glob("house*") if path.is_dir()]
+    homes = [path for path in tmp_path_factory.getbasetemp().glob("house*") if path.is_dir() and not path.is_symlink()]
     data = [place for home in homes for place in (home / "postgres" / "password", home / "postgres" / "data")]
     lives_in = {served.settings.private_key_path, *data}
     found, looked_at = leaks(secrets, ray_folder(served), *homes, lives_in=lives_in)
