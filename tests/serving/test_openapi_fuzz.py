@@ -43,9 +43,9 @@ def test_every_route_keeps_to_its_description(
     role = Role.ANALYST if path.startswith("/admin") else Role.SERVICE
     headers = {"Authorization": f"Bearer {served.token('fuzz', role)}"}
 
-    examples = 3 if entry in START_JOBS else 25
+    most = 3 if entry in START_JOBS else 25
 
-    @settings(max_examples=examples, deadline=None, derandomize=True, phases=[Phase.generate], suppress_health_check=QUIET)
+    @settings(max_examples=most, deadline=None, derandomize=True, phases=[Phase.generate], suppress_health_check=QUIET)
     @given(case=operation.as_strategy(generation_mode=mode))
     def ask(case: Case) -> None:
         case.call_and_validate(base_url=served.url, headers=headers, checks=CHECKS, timeout=20)
