@@ -1,6 +1,7 @@
 """What is kept, and for how long: old months leave PostgreSQL once Parquet has all of them, old features go.
 
-Also makes the partitions of this month and the next one, so that nobody has to wait for them at midnight.
+Also sweeps up after writers that were killed, and makes the partitions of this month and the next one, so that nobody
+has to wait for them at midnight.
 """
 
 from datetime import UTC, date, datetime, timedelta
@@ -51,6 +52,7 @@ def run(spec: Spec, settings: Settings) -> JobResult:
     if not spec.dry_run:
         for folder in stale:
             store.remove(folder)
+        store.sweep(before=now - timedelta(days=1))
     counts = {"months_dropped": len(old), "events_added_to_parquet": added, "feature_runs_removed": len(stale)}
     return JobResult(JOB, "dry run" if spec.dry_run else EVENTS, {name: float(count) for name, count in counts.items()})
 

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -14,6 +15,8 @@ import pyarrow.fs as fs
 from app.errors import NotFound, Unavailable
 
 _BLOCK = 8 * 2**20
+PARTIAL = ".partial"
+"""Folder of files that are being written, where the store is a local one."""
 
 
 class ObjectStore:
@@ -61,12 +64,12 @@ class ObjectStore:
         """The file appears whole, or not at all."""
         target = self.path(relative)
         local = isinstance(self.filesystem, fs.LocalFileSystem)
-        folder, _, name = target.rpartition("/")
-        # An object of S3 is whole or not there by itself; two writers of a local file must not share a half.
-        written = f"{folder}/.{name}.{uuid4().hex}" if local else target
+        # An object of S3 is whole or not there by itself; half a local file must be where nobody looks for files.
+        written = self.path(f"{PARTIAL}/{uuid4().hex}") if local else target
         with _translated(relative):
             if local:
-                self.filesystem.create_dir(folder)
+                for folder in (written, target):
+                    self.filesystem.create_dir(folder.rpartition("/")[0])
             with self.filesystem.open_output_stream(written) as stream:
                 stream.write(data)
             if local:
@@ -93,6 +96,15 @@ class ObjectStore:
             for name in names:
                 path = self.path(f"{relative}/{name}")
                 _copy(path, self.filesystem, to=str(folder / name), target=fs.LocalFileSystem())
+
+    def sweep(self, *, before: datetime) -> int:
+        """Remove what writers left that were killed before then; returns how many files that were."""
+        with _translated(PARTIAL):
+            found = self.filesystem.get_file_info(fs.FileSelector(self.path(PARTIAL), allow_not_found=True))
+            left = [file.path for file in found if file.mtime < before]
+            for path in left:
+                self.filesystem.delete_file(path)
+        return len(left)
 
     def remove(self, folder: str) -> None:
         """Remove a folder with all that is in it; nothing happens where there is none."""

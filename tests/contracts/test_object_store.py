@@ -2,12 +2,13 @@
 
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
-from app.adapters.object_store import ObjectStore
+from app.adapters.object_store import PARTIAL, ObjectStore
 from app.adapters.parquet import read_tables, write_tables
 from app.errors import NotFound, Unavailable
 from tests import rows
@@ -40,6 +41,18 @@ def test_tables_are_written_together_and_read_in_order(store: ObjectStore) -> No
     write_tables(store, tables)
 
     assert read_tables(store, list(tables)).equals(pa.concat_tables(tables.values()))
+
+
+def test_what_a_killed_writer_left_is_not_seen_and_goes(tmp_path: Path) -> None:
+    store, now = ObjectStore((tmp_path / "objects").as_uri()), datetime.now(UTC)
+    store.write("bucket/whole", b"")
+    assert not list((tmp_path / "objects" / PARTIAL).iterdir())
+    (tmp_path / "objects" / PARTIAL / "half").write_bytes(b"ha")
+
+    assert list(store.files("bucket")) == ["whole"]
+    assert store.sweep(before=now - timedelta(days=1)) == 0
+    assert store.sweep(before=now + timedelta(days=1)) == 1
+    assert not list((tmp_path / "objects" / PARTIAL).iterdir())
 
 
 def test_a_write_that_cannot_happen_is_unavailable(tmp_path: Path) -> None:
