@@ -18,7 +18,6 @@ from app.adapters.postgres.erasures import PostgresErasures
 from app.adapters.receipts import Receipts
 from app.adapters.redis_features import RedisFeatures
 from app.adapters.release_files import RELEASES
-from app.domain.pseudonyms import Keyring
 from app.errors import Conflict
 from app.models.release import LEARNERS_FOLDER
 from app.ports.entry_log import RETENTION
@@ -50,7 +49,7 @@ def run(spec: Spec, settings: Settings) -> JobResult:  # noqa: ARG001  # every j
     done: dict[str, int] = {"learners": 0}
     with stores.warehouse(settings) as lock, lock.exclusive(JOB), steps(JOB) as advance:
         while waiting := erasures.unfinished():
-            names = {learner: _names(user_id, keyring) for learner, user_id in waiting.items()}
+            names = {learner: keyring.names_of(user_id) for learner, user_id in waiting.items()}
             with lock.exclusive(INGEST, wait_s=INGEST_S):  # nothing of them is on its way into the stores
                 for learner, user_id in waiting.items():
                     advance(done["learners"], f"{len(waiting)} learners")
@@ -74,11 +73,6 @@ def run(spec: Spec, settings: Settings) -> JobResult:  # noqa: ARG001  # every j
                 for store, count in found.removed.items():
                     done[store] = done.get(store, 0) + count
     return JobResult(JOB, f"{done['learners']} learners", {name: float(count) for name, count in done.items()})
-
-
-def _names(user_id: str, keyring: Keyring) -> frozenset[str]:
-    """Every name that the learner may have in Parquet."""
-    return frozenset({user_id, *(key.of(user_id) for key in keyring.keys)})
 
 
 def _take_out(

@@ -19,12 +19,12 @@ import pyarrow as pa
 from app.adapters.event_codec import decode_events, encode_events
 from app.adapters.object_store import ObjectStore
 from app.adapters.parquet import read_tables, write_tables
+from app.adapters.personal_data import EVENTS
 from app.domain.events import EVENT_SCHEMA
 from app.domain.pseudonyms import PseudonymKey
 from app.errors import NotFound
 from app.ports.metadata import Warehouse
 
-EVENTS = "learning-events/events"
 JOURNAL = "learning-events/journal"
 
 

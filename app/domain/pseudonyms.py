@@ -58,6 +58,10 @@ class Keyring:
     def current(self) -> PseudonymKey:
         return self.keys[0]
 
+    def names_of(self, user_id: str) -> frozenset[str]:
+        """Every name that the learner may have in Parquet: the id, from before there were keys, and its pseudonyms."""
+        return frozenset({user_id, *(key.of(user_id) for key in self.keys)})
+
     def named(self, name: str) -> PseudonymKey | None:
         """None: it is not in use any more."""
         return PLAIN if not name else next((key for key in self.keys if key.name == name), None)

@@ -83,7 +83,7 @@ class Privacy:
         return PostgresErasures(self.settings.need("postgres_url"))
 
     def _export(self, user_id: str) -> dict[str, Any]:
-        names = {user_id, *(key.of(user_id) for key in load_keyring(self.settings).keys)}
+        names = load_keyring(self.settings).names_of(user_id)
         return exported(
             user_id,
             names,
