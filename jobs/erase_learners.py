@@ -23,6 +23,7 @@ from app.models.release import LEARNERS_FOLDER
 from app.ports.entry_log import RETENTION
 from app.settings import Settings
 from jobs import personal_files, stores
+from jobs.event_files import recover_all
 from jobs.ingest_events import JOB as INGEST
 from jobs.job import JobResult, JobSpec
 from jobs.progress import steps
@@ -51,6 +52,7 @@ def run(spec: Spec, settings: Settings) -> JobResult:  # noqa: ARG001  # every j
         while waiting := erasures.unfinished():
             names = {learner: keyring.names_of(user_id) for learner, user_id in waiting.items()}
             with lock.exclusive(INGEST, wait_s=INGEST_S):  # nothing of them is on its way into the stores
+                recover_all(stores.objects(settings), lock)
                 for learner, user_id in waiting.items():
                     advance(done["learners"], f"{len(waiting)} learners")
                     _take_out(settings, erasures, learner, user_id=user_id, names=names[learner])

@@ -11,7 +11,7 @@ still knows the first one's files, and they are left without rows.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import numpy as np
 import pyarrow as pa
@@ -20,12 +20,15 @@ from app.adapters.event_codec import decode_events, encode_events
 from app.adapters.object_store import ObjectStore
 from app.adapters.parquet import read_tables, write_tables
 from app.adapters.personal_data import EVENTS
+from app.adapters.postgres.warehouse import PostgresWarehouse
 from app.domain.events import EVENT_SCHEMA
 from app.domain.pseudonyms import PseudonymKey
 from app.errors import NotFound
 from app.ports.metadata import Warehouse
 
 JOURNAL = "learning-events/journal"
+ORPHAN_S = 60.0
+"""For which a batch waits for another of the same partition: the task of a job that was killed, and soon is, too."""
 
 
 def files_by_day(events: pa.Table, position: str) -> dict[str, pa.Table]:
@@ -91,6 +94,20 @@ class Journal:
     @property
     def _name(self) -> str:
         return f"{JOURNAL}/{_file(self.group)}.json"
+
+
+def recover_all(store: ObjectStore, warehouse: PostgresWarehouse) -> int:
+    """What batches that crashed left behind, as `Journal.recover`, of every partition.
+
+    To be done before rows leave PostgreSQL: a batch whose witness was taken out would pass for one that never ended.
+    Raises Conflict: a batch is being taken in for longer than ORPHAN_S.
+    """
+    recovered = 0
+    for file in store.files(JOURNAL):
+        group = unquote(file.removesuffix(".json"))
+        with warehouse.exclusive(group, wait_s=ORPHAN_S):
+            recovered += Journal(store, group).recover(warehouse)
+    return recovered
 
 
 def _file(position: str) -> str:

@@ -31,15 +31,13 @@ from app.adapters.tracing import OFF, Tracing
 from app.domain.pseudonyms import PseudonymKey
 from app.settings import Settings
 from jobs import stores
-from jobs.event_files import EVENTS, Journal, files_by_day
+from jobs.event_files import EVENTS, ORPHAN_S, Journal, files_by_day
 from jobs.job import JobResult, JobSpec
 from jobs.progress import steps
 
 JOB = "ingest_events"
 UNKNOWN_CONTENT = "unknown content_id"
 THREADS = 2
-ORPHAN_S = 60.0
-"""For which a batch waits for another of the same partition: the task of a job that was killed, and soon is, too."""
 
 
 class Spec(JobSpec):

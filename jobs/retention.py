@@ -15,7 +15,7 @@ from app.domain.pseudonyms import PseudonymKey
 from app.settings import Settings
 from jobs import stores
 from jobs.artefacts import FEATURES, MANIFEST
-from jobs.event_files import EVENTS, complete_parquet
+from jobs.event_files import EVENTS, complete_parquet, recover_all
 from jobs.job import JobResult, JobSpec
 from jobs.progress import steps
 
@@ -41,6 +41,8 @@ def run(spec: Spec, settings: Settings) -> JobResult:
         if not spec.dry_run:
             months.ensure(now.date().replace(day=1), _next_month(now.date()))
         old = [month for month in months.months() if _next_month(month) <= (now - timedelta(days=spec.raw_days)).date()]
+        if old and not spec.dry_run:
+            recover_all(store, lock)
         with steps(JOB, total=len(old)) as advance:
             added = 0
             for number, month in enumerate(old):

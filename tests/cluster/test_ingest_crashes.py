@@ -4,21 +4,26 @@ import random
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from json import JSONDecodeError
 from pathlib import Path
 
+import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from app.adapters import logs
 from app.adapters.event_codec import encode_events
 from app.adapters.event_log import EventLog
 from app.adapters.object_store import ObjectStore
+from app.adapters.postgres.erasures import PostgresErasures
 from app.adapters.postgres.warehouse import PostgresWarehouse
-from app.domain.pseudonyms import PseudonymKey
+from app.domain.pseudonyms import Keyring, PseudonymKey
 from app.settings import child_environment
+from jobs import erase_learners
 from jobs.event_files import JOURNAL
 from jobs.ingest_events import Intake, Spec, ingest, run
 from tests import rows
@@ -115,6 +120,24 @@ def test_a_crash_at_any_step_loses_and_doubles_nothing(stack: Stack, crash: str,
     assert set(not_aside) <= set(stored)
     with logs.event_log(stack.settings) as log:
         assert set(log.lag(group="ingest_events").values()) == {0}
+
+
+def test_who_is_erased_after_a_crash_takes_nobody_along(stack: Stack, redis_url: str) -> None:
+    """The journal knows a batch by its first event: that one's learner goes, the others' events stay."""
+    stack.settings = stack.settings.model_copy(update={"redis_url": redis_url})
+    stack.append(produced := many(60, seed=1))
+    assert not attempt(stack, "after postgresql", batch_size=60)
+    journals = (stack.store.read_json(f"{JOURNAL}/{name}") for name in stack.store.files(JOURNAL))
+    (witness,) = (orjson.loads(journal["witness"]) for journal in journals if journal["witness"])
+    gone = next(user for user in produced["user_id"].to_pylist() if KEY.of(user) == witness["user_id"])
+    PostgresErasures(stack.postgres_url).request(gone, Keyring([KEY]))
+
+    erase_learners.run(erase_learners.Spec(), stack.settings)
+
+    assert stack.in_parquet() == stack.in_postgres() != Counter()
+    run(Spec(), stack.settings)
+    others = produced.filter(pc.field("user_id") != gone)
+    assert stack.in_parquet() == stack.in_postgres() == once(others)
 
 
 def under_way(store: ObjectStore) -> bool:
