@@ -6,7 +6,7 @@ BIN := .venv/bin
 
 help: ; @echo "make demo [DATA=path] | test | test-slow | bench | bench-events | check | format | up | down | setup | clean    (learnrec --help says more)"
 .uv/bin/uv: ; python3 -m venv .uv && .uv/bin/pip install --quiet uv
-setup: $(UV) ; @$(UV) sync --frozen --quiet
+setup: $(UV) ; @$(UV) sync --frozen --compile-bytecode --quiet
 demo: setup ; @$(BIN)/learnrec demo $(if $(DATA),--data $(DATA))
 test: setup ; $(BIN)/pytest
 bench: setup ; @$(BIN)/learnrec bench serving
