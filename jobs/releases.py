@@ -10,6 +10,7 @@ from app.errors import Conflict, InvalidInput, NotFound
 from app.policy.promotion import shortfalls, smoke_shortfalls
 from app.settings import Settings
 from jobs import stores
+from jobs.audit import note
 
 CONTENT_EMBEDDINGS = "content_embeddings"
 """Milvus alias of the live release's collection, for readers outside; serving takes the name from the manifest."""
@@ -49,6 +50,7 @@ def promote(settings: Settings, release_id: str | None = None, *, force: bool = 
         live = known.aliased(PRODUCTION)
         if live not in (None, manifest.release_id) and not force:
             _judge(settings, manifest, find_release(known, live))
+        note(settings, "promote by force" if force else "promote", manifest.release_id)
         make_live(manifest, known, settings)
         trial = known.trial()
         if trial and trial.release_id == manifest.release_id:
@@ -67,6 +69,7 @@ def put_on_trial(settings: Settings, trial: Trial) -> Trial:
             raise Conflict(f"release {manifest.release_id} is live: a trial is for another one")
         _require_files(manifest, settings)
         trial = trial.model_copy(update={"release_id": manifest.release_id})
+        note(settings, f"trial: shadow {trial.shadow:g}, canary {trial.canary:g}", trial.release_id)
         known.put_on_trial(trial)
     return trial
 
@@ -76,6 +79,7 @@ def end_trial(settings: Settings) -> Trial | None:
     with registry(settings) as known:
         trial = known.trial()
         if trial:
+            note(settings, "end trial", trial.release_id)
             known.put_on_trial(None)
     return trial
 
@@ -116,6 +120,7 @@ def rollback(settings: Settings) -> Manifest:
         if before is None:
             raise Conflict("there is no release to go back to: promote one with `learnrec release promote ID`")
         manifest = find_release(known, before)
+        note(settings, "rollback", manifest.release_id)
         make_live(manifest, known, settings)
     return manifest
 
