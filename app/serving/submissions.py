@@ -64,6 +64,7 @@ class Submissions:
                 entrypoint=shlex.join([self._python, "-m", "jobs", job, *arguments]),
                 runtime_env={"env_vars": self._environment()},
                 metadata={"job": job, "by": by},
+                entrypoint_num_cpus=None if self._here else 1,  # else it would run on the head, which has none
             )
 
     def submit_alone(self, job: str, arguments: Sequence[str] = (), *, by: str) -> str:
