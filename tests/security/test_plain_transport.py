@@ -27,7 +27,7 @@ from cluster.stack.engines.ray import MENDED_HAPROXY
 from cluster.stack.engines.redis import RedisEngine
 from cluster.stack.ports import free_ports
 from tests.security.forging import WHO, jwk, token
-from tests.security.wire import LOOPBACK, received, request
+from tests.security.wire import LOOPBACK, await_port, received, request
 
 AS_SERVE_WRITES_IT = """global
     maxconn 100
@@ -75,19 +75,11 @@ def doors(port: int, identity: Path, tmp_path_factory: pytest.TempPathFactory) -
     process = subprocess.Popen([str(MENDED_HAPROXY), "-db", "-f", str(configuration)], env=environment)
     try:
         for each in ports.values():
-            _await(each, process)
+            await_port(each, process)
         yield ports
     finally:
         process.kill()
         process.wait()
-
-
-def _await(port: int, process: subprocess.Popen[bytes]) -> None:
-    while True:
-        assert process.poll() is None, "HAProxy ended"
-        with socket.socket() as peer:
-            if peer.connect_ex((LOOPBACK, port)) == 0:
-                return
 
 
 @pytest.fixture

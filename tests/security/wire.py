@@ -1,6 +1,7 @@
 """Requests as bytes on a socket: what no well-behaved client would send."""
 
 import socket
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Thread
@@ -23,6 +24,15 @@ def listening(application: FastAPI) -> Iterator[int]:
     finally:
         server.should_exit = True
         thread.join(10)
+
+
+def await_port(port: int, process: subprocess.Popen[bytes]) -> None:
+    """Until the process listens there."""
+    while True:
+        assert process.poll() is None, "the process ended"
+        with socket.socket() as peer:
+            if peer.connect_ex((LOOPBACK, port)) == 0:
+                return
 
 
 def exchange(port: int, sent: bytes, *, timeout_s: float = 30.0) -> bytes:
