@@ -5,7 +5,7 @@ learning-models/recommendations/{run}/part-….parquet   column user_id
 learning-features/runs/{run}/                    the vocabulary's row, and what is of its index in every part
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 
@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from app.adapters.object_store import ObjectStore
 from app.adapters.parquet import write_tables
 from app.domain.ids import new_ids
+from app.domain.pseudonyms import renamed
 from jobs import snapshots
 from jobs.artefacts import FEATURES, RECOMMENDATIONS
 from jobs.event_files import EVENTS
@@ -95,13 +96,13 @@ def _filter_run(store: ObjectStore, run: str, names: Collection[str]) -> int:
             _rewrite(store, name, lambda rows, c=column: _without(rows, c, wanted))
     strangers = new_ids(len(indices))
 
-    def renamed(rows: pa.Table) -> pa.Table:
+    def estranged(rows: pa.Table) -> pa.Table:
         users, cohorts = rows[NAMES].to_pylist(), rows["cohort_index"].to_pylist()
         for index, stranger in zip(indices, strangers, strict=True):
             users[index - 1], cohorts[index - 1] = stranger, 0
         return pa.table({NAMES: users, "cohort_index": cohorts}, schema=rows.schema)
 
-    _rewrite(store, f"{run}/{VOCABULARY}", renamed)
+    _rewrite(store, f"{run}/{VOCABULARY}", estranged)
     return len(indices)
 
 
@@ -136,18 +137,14 @@ def _read(store: ObjectStore, name: str, columns: list[str] | None = None) -> pa
 def rename(store: ObjectStore, folder: str, new_names: Mapping[str, str]) -> int:
     """Other names for the learners of a folder's files; returns how many files changed. Again changes nothing."""
 
-    def renamed(rows: pa.Table) -> pa.Table:
-        encoded = rows[NAMES].combine_chunks().dictionary_encode()
-        names = [new_names.get(name, name) for name in encoded.dictionary.to_pylist()]
-        column = pa.array(names, pa.string()).take(encoded.indices)
-        place = rows.schema.get_field_index(NAMES)
-        return rows.set_column(place, rows.schema.field(NAMES), column)
+    def of_all(names: Sequence[str]) -> list[str]:
+        return [new_names.get(name, name) for name in names]
 
     def change(name: str) -> bool:
         column = _read(store, name, columns=[NAMES])[NAMES].unique().to_pylist()
         if not any(one in new_names for one in column):
             return False
-        _rewrite(store, name, renamed)
+        _rewrite(store, name, lambda rows: renamed(rows, NAMES, of_all))
         return True
 
     with ThreadPoolExecutor(THREADS) as threads:

@@ -5,7 +5,7 @@ Without the key, nobody can tell whose it is, nor try ids until one fits.
 """
 
 import hmac
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
@@ -38,11 +38,7 @@ class PseudonymKey:
 
     def of_column(self, table: pa.Table, name: str = "user_id") -> pa.Table:
         """The table with pseudonyms in that column, each learner's made once."""
-        encoded = table[name].combine_chunks().dictionary_encode()
-        known = pa.array(self.of_all(encoded.dictionary.to_pylist()), pa.string())
-        return table.set_column(
-            table.schema.get_field_index(name), table.schema.field(name), known.take(encoded.indices)
-        )
+        return renamed(table, name, self.of_all)
 
 
 PLAIN = PseudonymKey(b"")
@@ -65,6 +61,15 @@ class Keyring:
     def named(self, name: str) -> PseudonymKey | None:
         """None: it is not in use any more."""
         return PLAIN if not name else next((key for key in self.keys if key.name == name), None)
+
+
+def renamed(table: pa.Table, column: str, of_all: Callable[[Sequence[str]], Sequence[str]]) -> pa.Table:
+    """The table with other names in a column of texts; `of_all` is asked once for each that is there."""
+    encoded = table[column].combine_chunks().dictionary_encode()
+    names = pa.array(of_all(encoded.dictionary.to_pylist()), pa.string())
+    return table.set_column(
+        table.schema.get_field_index(column), table.schema.field(column), names.take(encoded.indices)
+    )
 
 
 @lru_cache(maxsize=100_000)
