@@ -6,6 +6,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import httpx
+import numpy as np
+
 from app.domain.slates import ServedBy
 from cluster.bench.load import Load, run_load, wrk
 from cluster.bench.measure import machine
@@ -13,7 +16,7 @@ from cluster.bench.served import NO_HURRY, OPEN_DOORS, Served
 from cluster.bench.ways import OURS, RIVALS, WAYS, Way
 
 CONNECTIONS = (1, 8, 32, 64, 128)
-WARM_UP_S = 3
+WARM_UP_S, NUM_FIRST = 3, 100
 
 
 def compare(
@@ -40,6 +43,7 @@ def compare(
         "num_learners": num_learners,
         "num_contents": num_contents,
         "seconds": seconds,
+        "first_ms": {},
         "rows": [],
     }
     made = Served(var_dir.resolve(), out / "serving.log", {**OPEN_DOORS, **NO_HURRY})
@@ -51,12 +55,27 @@ def compare(
             tell(f"{way.name}: starting")
             with way.opened(made) as served:
                 served.wait_until_whole()
+                result["first_ms"][way.name] = _first(served, paths[:NUM_FIRST])
                 for number in connections:
                     tell(f"{way.name}: {number} connections for {seconds} s")
                     result["rows"].append({"way": way.name, **_measured(served, paths, number, seconds)})
     finally:
         made.learnrec("down")
     return {**result, "ratios": _ratios(result["rows"])}
+
+
+def _first(served: Served, paths: Sequence[str]) -> dict[str, float]:
+    """Milliseconds of the first answers after it said that it is ready, asked one after another on one connection."""
+    took = []
+    with httpx.Client(
+        base_url=served.url(), headers={"Authorization": f"Bearer {served.token()}"}, trust_env=False
+    ) as http:
+        for path in paths:
+            began = time.monotonic()
+            http.get(path).raise_for_status()
+            took.append(1000 * (time.monotonic() - began))
+    first, *others = took
+    return {"first": round(first, 1), "second": round(others[0], 1), "median": round(float(np.median(others)), 1)}
 
 
 def _ratios(rows: Sequence[dict[str, Any]]) -> dict[str, float]:

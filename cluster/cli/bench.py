@@ -213,6 +213,11 @@ def _serving_table(result: dict[str, Any]) -> Table:
         failed = f"{row['num_refused'] + row['num_broken']}"
         shares = (f"{row['full_share']:.1%}", f"{row['cpu_ms_a_request']:.2f}", f"{row['client_cpu_share']:.0%}")
         table.add_row(row["way"], f"{row['connections']}", f"{row['per_s']:,.0f}", *quantiles, failed, *shares)
+    first = (
+        f"{way}: the first answer in {ms['first']:.0f} ms, the next 99 in {ms['median']:.0f}"
+        for way, ms in result["first_ms"].items()
+    )
+    table.caption = "\n".join(first)
     return table
 
 
