@@ -53,9 +53,9 @@ def run(spec: Spec, settings: Settings) -> JobResult:  # noqa: ARG001  # every j
             names = {learner: keyring.names_of(user_id) for learner, user_id in waiting.items()}
             with lock.exclusive(INGEST, wait_s=INGEST_S):  # nothing of them is on its way into the stores
                 recover_all(stores.objects(settings), lock)
-                for learner, user_id in waiting.items():
-                    advance(done["learners"], f"{len(waiting)} learners")
-                    _take_out(settings, erasures, learner, user_id=user_id, names=names[learner])
+                advance(done["learners"], f"{len(waiting)} learners")
+                _take_out(settings, erasures, waiting, names)
+            left = personal_files.remaining(stores.objects(settings), names)
             trained = _releases_with(stores.objects(settings), names)
             withheld = _in_log(settings, waiting)
             for learner, user_id in waiting.items():
@@ -66,7 +66,7 @@ def run(spec: Spec, settings: Settings) -> JobResult:  # noqa: ARG001  # every j
                     "key": found.key_name,
                     "requested_at": found.requested_at.isoformat(),
                     "removed": dict(found.removed),
-                    "remaining": _checked(_remaining(settings, erasures, user_id, names[learner])),
+                    "remaining": _checked({**_remaining(settings, erasures, user_id), **left[learner]}),
                     "withheld": {"event_log": withheld.get(user_id, 0)},
                     "releases": trained[learner],
                 }
@@ -78,11 +78,13 @@ def run(spec: Spec, settings: Settings) -> JobResult:  # noqa: ARG001  # every j
 
 
 def _take_out(
-    settings: Settings, erasures: PostgresErasures, learner: str, *, user_id: str, names: frozenset[str]
+    settings: Settings, erasures: PostgresErasures, waiting: Mapping[str, str], names: Mapping[str, frozenset[str]]
 ) -> None:
-    erasures.erase_rows(learner, user_id)
-    erasures.add_removed(learner, {"redis.keys": asyncio.run(_forget(settings, user_id))})
-    erasures.add_removed(learner, personal_files.take_out(stores.objects(settings), names))
+    for learner, user_id in waiting.items():
+        erasures.erase_rows(learner, user_id)
+        erasures.add_removed(learner, {"redis.keys": asyncio.run(_forget(settings, user_id))})
+    for learner, counts in personal_files.take_out(stores.objects(settings), names).items():
+        erasures.add_removed(learner, counts)
 
 
 async def _forget(settings: Settings, user_id: str) -> int:
@@ -90,16 +92,12 @@ async def _forget(settings: Settings, user_id: str) -> int:
         return await features.erase(user_id)
 
 
-def _remaining(settings: Settings, erasures: PostgresErasures, user_id: str, names: frozenset[str]) -> dict[str, int]:
+def _remaining(settings: Settings, erasures: PostgresErasures, user_id: str) -> dict[str, int]:
     async def in_redis() -> int:
         async with RedisFeatures(settings.need("redis_url"), timeout_s=60) as features:
             return await features.num_keys(user_id)
 
-    return {
-        **erasures.remaining(user_id),
-        "redis.keys": asyncio.run(in_redis()),
-        **personal_files.remaining(stores.objects(settings), names),
-    }
+    return {**erasures.remaining(user_id), "redis.keys": asyncio.run(in_redis())}
 
 
 def _checked(remaining: dict[str, int]) -> dict[str, int]:

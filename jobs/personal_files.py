@@ -5,7 +5,8 @@ learning-models/recommendations/{run}/part-….parquet   column user_id
 learning-features/runs/{run}/                    the vocabulary's row, and what is of its index in every part
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 
@@ -34,42 +35,68 @@ INDEX_OF_PART = {
 THREADS = 8
 
 
-def take_out(store: ObjectStore, names: Collection[str]) -> dict[str, int]:
-    """Rows of these learners that are gone now, by what they were in. Again finds none. Raises Unavailable."""
-    return {
-        "parquet.events": _filter_names(store, EVENTS, names),
-        "parquet.recommendations": _filter_names(store, RECOMMENDATIONS.root, names),
-        "parquet.features": sum(_filter_run(store, run, names) for run in _runs(store)),
-    }
+def take_out(store: ObjectStore, learners: Mapping[str, Collection[str]]) -> dict[str, dict[str, int]]:
+    """Rows that are gone now: of each learner, by what they were in. Again finds none. Raises Unavailable.
+
+    `learners`: all names of each. Every file is read once, however many they are.
+    """
+    return _by_learner(
+        learners,
+        {
+            "parquet.events": _filter_names(store, EVENTS, learners),
+            "parquet.recommendations": _filter_names(store, RECOMMENDATIONS.root, learners),
+            "parquet.features": _total(_filter_run(store, run, learners) for run in _runs(store)),
+        },
+    )
 
 
-def remaining(store: ObjectStore, names: Collection[str]) -> dict[str, int]:
+def remaining(store: ObjectStore, learners: Mapping[str, Collection[str]]) -> dict[str, dict[str, int]]:
     """The same, of what is there: nothing is changed."""
-    return {
-        "parquet.events": sum(_rows_of(store, EVENTS, names).values()),
-        "parquet.recommendations": sum(_rows_of(store, RECOMMENDATIONS.root, names).values()),
-        "parquet.features": sum(len(_indices(store, run, names)) for run in _runs(store)),
-    }
+    return _by_learner(
+        learners,
+        {
+            "parquet.events": _total(_rows_of(store, EVENTS, learners).values()),
+            "parquet.recommendations": _total(_rows_of(store, RECOMMENDATIONS.root, learners).values()),
+            "parquet.features": _total(Counter(_indices(store, run, learners).values()) for run in _runs(store)),
+        },
+    )
 
 
-def _filter_names(store: ObjectStore, folder: str, names: Collection[str]) -> int:
-    found = _rows_of(store, folder, names)
-    wanted = pa.array(sorted(names), pa.string())
+def _by_learner(
+    learners: Mapping[str, Collection[str]], found: Mapping[str, Counter[str]]
+) -> dict[str, dict[str, int]]:
+    return {learner: {place: rows[learner] for place, rows in found.items()} for learner in learners}
+
+
+def _total(counts: Iterable[Counter[str]]) -> Counter[str]:
+    return sum(counts, Counter[str]())
+
+
+def _filter_names(store: ObjectStore, folder: str, learners: Mapping[str, Collection[str]]) -> Counter[str]:
+    found = _rows_of(store, folder, learners)
+    wanted = pa.array(sorted(_owners(learners)), pa.string())
     for name in found:
         _rewrite(store, name, lambda rows: _without(rows, NAMES, wanted))
-    return sum(found.values())
+    return _total(found.values())
 
 
-def _rows_of(store: ObjectStore, folder: str, names: Collection[str]) -> dict[str, int]:
-    """Files that have rows of these learners, and how many."""
-    wanted = pa.array(sorted(names), pa.string())
+def _rows_of(store: ObjectStore, folder: str, learners: Mapping[str, Collection[str]]) -> dict[str, Counter[str]]:
+    """Files that have rows of these learners, and how many of each."""
+    owners = _owners(learners)
+    wanted = pa.array(sorted(owners), pa.string())
 
-    def count(name: str) -> tuple[str, int]:
+    def count(name: str) -> tuple[str, Counter[str]]:
         column = _read(store, name, columns=[NAMES])[NAMES]
-        return name, int(pc.call_function("sum", [_is_in(column, wanted)]).as_py() or 0)
+        pairs = column.filter(_is_in(column, wanted)).value_counts().to_pylist()
+        return name, _total(Counter({owners[pair["values"]]: pair["counts"]}) for pair in pairs)
 
     with ThreadPoolExecutor(THREADS) as threads:
         return {name: rows for name, rows in threads.map(count, _parquet(store, folder)) if rows}
+
+
+def _owners(learners: Mapping[str, Collection[str]]) -> dict[str, str]:
+    """Whose each name is."""
+    return {name: learner for learner, names in learners.items() for name in names}
 
 
 def _runs(store: ObjectStore) -> list[str]:
@@ -78,19 +105,20 @@ def _runs(store: ObjectStore) -> list[str]:
     return sorted({f"{folder}/{name.partition('/')[0]}" for name in store.files(folder) if name.endswith(VOCABULARY)})
 
 
-def _indices(store: ObjectStore, run: str, names: Collection[str]) -> list[int]:
-    """User indices of these learners in the run's vocabulary."""
+def _indices(store: ObjectStore, run: str, learners: Mapping[str, Collection[str]]) -> dict[int, str]:
+    """User indices of these learners in the run's vocabulary, and whose they are."""
+    owners = _owners(learners)
     known = _read(store, f"{run}/{VOCABULARY}", columns=[NAMES])[NAMES]
-    rows = np.flatnonzero(_is_in(known, pa.array(sorted(names), pa.string())).to_numpy(zero_copy_only=False))
-    return (rows + 1).tolist()
+    rows = np.flatnonzero(_is_in(known, pa.array(sorted(owners), pa.string())).to_numpy(zero_copy_only=False))
+    return {int(row) + 1: owners[known[row].as_py()] for row in rows}
 
 
-def _filter_run(store: ObjectStore, run: str, names: Collection[str]) -> int:
+def _filter_run(store: ObjectStore, run: str, learners: Mapping[str, Collection[str]]) -> Counter[str]:
     """The vocabulary last: where it knows the learner no more, nothing of them is left."""
-    indices = _indices(store, run, names)
+    indices = _indices(store, run, learners)
     if not indices:
-        return 0
-    wanted = pa.array(indices, pa.int32())
+        return Counter()
+    wanted = pa.array(list(indices), pa.int32())
     for part, column in INDEX_OF_PART.items():
         for name in _parquet(store, f"{run}/{part}"):
             _rewrite(store, name, lambda rows, c=column: _without(rows, c, wanted))
@@ -103,7 +131,7 @@ def _filter_run(store: ObjectStore, run: str, names: Collection[str]) -> int:
         return pa.table({NAMES: users, "cohort_index": cohorts}, schema=rows.schema)
 
     _rewrite(store, f"{run}/{VOCABULARY}", estranged)
-    return len(indices)
+    return Counter(indices.values())
 
 
 def names_in(store: ObjectStore, file: str) -> list[str]:
