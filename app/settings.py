@@ -230,10 +230,14 @@ def load_settings(*, embedded: bool = True, var_dir: Path | None = None) -> Sett
         raise InvalidInput(f"the environment does not validate: {faults}") from exc
 
 
+def known_variables() -> set[str]:
+    names = {f"LEARNREC_{name.upper()}" for name in Settings.model_fields}
+    return names | {f"{name}_FILE" for name in names}
+
+
 def unknown_variables() -> list[str]:
     """Variables that look like ours but mean nothing, such as a misspelt one; without what engines are marked with."""
-    known = {f"LEARNREC_{name.upper()}" for name in Settings.model_fields}
-    known |= {f"{name}_FILE" for name in known} | {"LEARNREC_STACK", "LEARNREC_ENGINE"}
+    known = known_variables() | {"LEARNREC_STACK", "LEARNREC_ENGINE"}
     return sorted(name for name in os.environ if name.startswith("LEARNREC_") and name not in known)
 
 

@@ -2,15 +2,21 @@
 
 import json
 from dataclasses import asdict
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from app.errors import InvalidInput
 from app.settings import Settings, load_settings
 from cluster.cli.progress import StackProgress
 from cluster.stack.var import Var
+
+if TYPE_CHECKING:
+    from cluster.stack.doctor import Finding
 
 
 def up(
@@ -80,21 +86,43 @@ def status(
     raise typer.Exit(0 if all(part.fine for part in parts) else 1)
 
 
-def doctor() -> None:
-    """Check the machine and the stack. Exit code 1 if something must be done."""
-    from cluster.stack.doctor import Verdict, examine
+def doctor(
+    production: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="ENV_FILE",
+            help="Check these environment files instead, before they are deployed: KEY=VALUE, or a name alone for "
+            "what a secret will hold. Of several files the last one counts.",
+        ),
+    ] = None,
+    ask: Annotated[bool, typer.Option("--ask", help="With --production: ask every address, too.")] = False,
+) -> None:
+    """Check the machine and the stack, or what a production is told. Exit code 1 if something must be done."""
+    if production:
+        from cluster.preflight.examine import examine as examine_files
 
+        findings = examine_files(production, ask=ask)
+    elif ask:
+        raise InvalidInput("--ask goes with --production: `learnrec doctor` by itself asks the stack anyway")
+    else:
+        from cluster.stack.doctor import examine
+
+        findings = examine()
+    raise typer.Exit(_told(findings))
+
+
+def _told(findings: "list[Finding]") -> int:
+    """Print them; returns the exit code."""
     console = Console()
-    signs = {Verdict.FINE: "[green]✓[/]", Verdict.NOTE: "[yellow]![/]", Verdict.WRONG: "[red]✗[/]"}
-    findings = examine()
+    signs = {"fine": "[green]✓[/]", "note": "[yellow]![/]", "wrong": "[red]✗[/]"}
     for finding in findings:
-        line = f"{signs[finding.verdict]} {finding.subject:<17}{finding.found}"
+        line = f"{signs[finding.verdict]} {finding.subject:<17}{escape(finding.found)}"
         console.print(line, soft_wrap=True, highlight=False)
         if finding.advice:
-            console.print(f"  [bold]→ {finding.advice}[/]", soft_wrap=True, highlight=False)
-    wrong = sum(finding.verdict is Verdict.WRONG for finding in findings)
+            console.print(f"  [bold]→ {escape(finding.advice)}[/]", soft_wrap=True, highlight=False)
+    wrong = sum(finding.verdict == "wrong" for finding in findings)
     console.print(f"[red]{wrong} to mend.[/]" if wrong else "[green]Nothing to mend.[/]")
-    raise typer.Exit(1 if wrong else 0)
+    return 1 if wrong else 0
 
 
 def _addresses(settings: Settings, *, served: bool) -> Table:

@@ -1,0 +1,1 @@
+"""What a deployment is told, looked at before anything is deployed."""
