@@ -26,7 +26,7 @@ _BODY = {
 
 def add_xapi(app: FastAPI, service: Service) -> None:
     mapping = Mapping.load(service.settings.xapi_mapping)
-    responses: Any = {200: {"model": list[str]}} | documented(400, 401, 403, 408, 413, 415, 429, 503)
+    responses: Any = {200: {"model": list[str]}} | documented(400, 401, 403, 408, 413, 415, 422, 429, 503)
 
     @app.post("/xapi/statements", responses=responses, response_class=Response, openapi_extra=_BODY)
     async def statements(
