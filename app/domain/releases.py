@@ -9,6 +9,9 @@ PRODUCTION, STAGING, CANDIDATE = "production", "staging", "candidate"
 FULL, RETRIEVAL, POPULAR, ITEM_KNN = "two_tower_ranker", "retrieval", "popular", "item_knn"
 """Models in a manifest's metrics: what is served, its candidates alone, and two baselines."""
 
+CALIBRATION_ERROR, SCORE_TO_MET = "calibration_error", "score_to_met"
+"""Metrics of what is served: how far scores are from how often what they promise happens, and how they stand to it."""
+
 MANIFEST = "manifest.json"
 """Name of the manifest inside the release's folder, `learning-models/releases/{release_id}/`."""
 

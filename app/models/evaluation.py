@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 DEPTHS = (10, 20, 100)
+CALIBRATION_BINS = 10
 
 
 def list_metrics(
@@ -103,6 +104,19 @@ def diversity(ranked: NDArray[np.int32], tags: sp.csr_matrix, *, depth: int = 10
             total += np.where(counted, 1 - common / np.maximum(one_size + other_size - common, 1), 0)
             pairs += counted
     return np.where(pairs > 0, total / np.maximum(pairs, 1), np.nan)
+
+
+def calibration_error(
+    score: NDArray[np.float32], happened: NDArray[np.bool_], *, num_bins: int = CALIBRATION_BINS
+) -> float:
+    """Mean distance of a score from how often it came true, over bins of equally many (Nguyen and O'Connor, 2015).
+
+    `score` and `happened` `[n]`, n > 0. 0 is perfect; few rows in a bin keep even perfect scores above it.
+    """
+    order = np.argsort(score, kind="stable")
+    bins = [part for part in np.array_split(order, num_bins) if len(part)]
+    distance = [abs(float(score[part].mean(dtype=np.float64)) - float(happened[part].mean())) for part in bins]
+    return float(np.average(distance, weights=[len(part) for part in bins]))
 
 
 def bootstrap_interval(

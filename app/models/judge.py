@@ -1,25 +1,27 @@
 """The hold-out's verdict: models and baselines on what learners met after everything that was trained on."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.domain.learners import Learners
-from app.domain.releases import FULL, ITEM_KNN, POPULAR, RETRIEVAL
+from app.domain.releases import CALIBRATION_ERROR, FULL, ITEM_KNN, POPULAR, RETRIEVAL, SCORE_TO_MET
 from app.features.dataset import Dataset
 from app.features.histories import Histories
 from app.features.item_state import Items
 from app.features.learners import EventArrays, learner_features, windows_at
 from app.models.baselines import item_knn_scores, popular_scores, top_lists
-from app.models.evaluation import list_metrics
+from app.models.evaluation import calibration_error, hits, list_metrics
 from app.models.lists import Embeds, ranked_lists
 from app.models.ranker import Ranker
 from app.models.timeline import Timeline
 
 MAX_LEARNERS = 5_000
 DEPTH = 100
+SHOWN = 10
+"""Of a list: what a learner sees unless more is asked for, and whose scores are held against what happened."""
 
 Verdict = Mapping[str, Mapping[str, float]]
 """Model name -> metric -> mean over learners."""
@@ -64,7 +66,21 @@ def judge(held: HoldOut, *, towers: Embeds, items: Items, ranker: Ranker) -> dic
         POPULAR: top_lists(popular, everybody, held.histories, num_items=num_items, limit=DEPTH),
         ITEM_KNN: top_lists(knn, everybody, held.histories, num_items=num_items, limit=DEPTH),
     }
-    return {
+    verdict = {
         name: {metric: float(values.mean()) for metric, values in list_metrics(index, held.relevant).items()}
         for name, index in ranked.items()
     }
+    verdict[FULL] |= calibration(ranked[FULL], np.concatenate([part.score for part in lists]), held.relevant)
+    return verdict
+
+
+def calibration(
+    index: NDArray[np.int32], score: NDArray[np.float32], relevant: Sequence[NDArray[np.int32]]
+) -> dict[str, float]:
+    """Scores of the first SHOWN of each list `[B, K]` against what was met; nothing where nothing was met."""
+    met, used = hits(index, relevant)[:, :SHOWN], index[:, :SHOWN] >= 0
+    scores, happened = score[:, :SHOWN][used], met[used]
+    if not happened.any():
+        return {}
+    mean = float(scores.mean(dtype=np.float64))
+    return {CALIBRATION_ERROR: calibration_error(scores, happened), SCORE_TO_MET: mean / float(happened.mean())}

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from app.domain.releases import Manifest
+from app.domain.releases import CALIBRATION_ERROR, FULL, SCORE_TO_MET, Manifest
 from app.domain.slates import SOURCES
 from app.features.drift import FeatureBins
 from app.features.ranking import PLAIN_FEATURES
@@ -18,8 +18,8 @@ from app.serving.families import ArrayHistogram
 SCORES = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 
 
-class ModelMetrics:
-    """Children of labels are made once, here: finding one costs more than counting."""
+class ReleaseMetrics:
+    """Of the release that is served; what its manifest does not know is not a number."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         own = registry
@@ -30,8 +30,35 @@ class ModelMetrics:
         self._data = Gauge(
             "learnrec_release_data_timestamp_seconds", "Latest event that the release served knows", registry=own
         )
-        for moment in (self._created, self._data):
-            moment.set(nan)  # not known: 0 would be the oldest release there can be
+        self._calibration = Gauge(
+            "learnrec_release_calibration_error",
+            "Distance of the served release's scores from what happened, on its hold-out",
+            registry=own,
+        )
+        self._score_to_met = Gauge(
+            "learnrec_release_score_to_met_ratio",
+            "Mean score of what the release served would have shown, by the share that was met, on its hold-out",
+            registry=own,
+        )
+        for unknown in (self._created, self._data, self._calibration, self._score_to_met):
+            unknown.set(nan)  # 0 would be the oldest release there can be, or a perfect one
+
+    def serving(self, manifest: Manifest) -> None:
+        self._release.clear()
+        self._release.labels(manifest.release_id).set(1)
+        self._created.set(datetime.fromisoformat(manifest.created_at).timestamp())
+        self._data.set(datetime.fromisoformat(manifest.data_until).timestamp() if manifest.data_until else nan)
+        judged = manifest.metrics.get(FULL, {})
+        self._calibration.set(judged.get(CALIBRATION_ERROR, nan))
+        self._score_to_met.set(judged.get(SCORE_TO_MET, nan))
+
+
+class ModelMetrics:
+    """Children of labels are made once, here: finding one costs more than counting."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        own = registry
+        self._release = ReleaseMetrics(own)
         self._lists = Counter("learnrec_candidate_lists", "Learners whom the models answered for", registry=own)
         candidates = Counter("learnrec_candidates", "Candidates ranked, by their source", ["source"], registry=own)
         shown = Counter("learnrec_shown", "Contents shown, by their source", ["source"], registry=own)
@@ -68,10 +95,7 @@ class ModelMetrics:
             misses.inc(tally.looked_up - number)
 
     def serving(self, manifest: Manifest) -> None:
-        self._release.clear()
-        self._release.labels(manifest.release_id).set(1)
-        self._created.set(datetime.fromisoformat(manifest.created_at).timestamp())
-        self._data.set(datetime.fromisoformat(manifest.data_until).timestamp() if manifest.data_until else nan)
+        self._release.serving(manifest)
         self._psi.clear()
         self._drift_rows.set(0)
 

@@ -171,7 +171,8 @@ def test_the_release_is_whole_and_loads(
     assert release.items.embeddings.shape == (60, 16)
     assert release.manifest.collection in MilvusStore(made.settings.need("milvus_uri")).collections()
     assert set(release.manifest.runs) >= {"build_features", "train_retrieval", "train_ranking", "build_index"}
-    assert set(release.manifest.metrics) >= {"two_tower_ranker", "popular", "item_knn"}
+    assert set(release.manifest.metrics) >= {FULL, "popular", "item_knn"}
+    assert 0 < release.manifest.metrics[FULL]["calibration_error"] < 1
 
 
 def test_publishing_stages_but_does_not_promote(made: JobWorld, released: JobResult) -> None:

@@ -12,7 +12,7 @@ from app.adapters.milvus_store import MilvusStore
 from app.adapters.mlflow_registry import MlflowRegistry
 from app.adapters.object_store import ObjectStore
 from app.adapters.release_files import RELEASES
-from app.domain.releases import MANIFEST, Manifest
+from app.domain.releases import CALIBRATION_ERROR, FULL, MANIFEST, SCORE_TO_MET, Manifest
 from app.features.dataset import Dataset, build_dataset
 from app.features.examples import concat_examples, make_examples
 from app.features.item_state import items_at
@@ -123,7 +123,7 @@ def _described(release_id: str, folder: Path, *, tiny: Tiny, dim: int) -> Manife
         data_snapshot="tiny",
         data_until=datetime.fromtimestamp(int(tiny.dataset.events.ts.max()), UTC).isoformat(),
         runs={},
-        metrics={},
+        metrics={FULL: {CALIBRATION_ERROR: 0.1, SCORE_TO_MET: 1.5}},
         files=files,
     )
     (folder / MANIFEST).write_text(manifest.model_dump_json())

@@ -6,7 +6,8 @@ import pytest
 from app.features.histories import Histories
 from app.features.learners import EventArrays
 from app.models.baselines import item_knn_scores, top
-from app.models.evaluation import bootstrap_interval, list_metrics
+from app.models.evaluation import bootstrap_interval, calibration_error, list_metrics
+from app.models.judge import calibration
 from app.models.timeline import Timeline
 
 PAIRS = EventArrays(
@@ -34,6 +35,28 @@ def test_padding_is_never_a_hit() -> None:
 def test_a_perfect_list_scores_one() -> None:
     metrics = list_metrics(np.array([[1, 2, 3]], np.int32), [np.array([3, 1, 2], np.int32)], depths=(10,))
     assert metrics["ndcg@10"][0] == pytest.approx(1.0)
+
+
+def test_calibration_error_worked_out_by_hand() -> None:
+    score = np.array([0.9, 0.1, 0.3, 0.7], np.float32)  # in two bins: 0.1 and 0.3, 0.7 and 0.9
+    happened = np.array([True, False, True, False])
+    assert calibration_error(score, happened, num_bins=2) == pytest.approx((abs(0.2 - 0.5) + abs(0.8 - 0.5)) / 2)
+
+
+def test_scores_that_are_chances_are_calibrated_and_halved_ones_are_not() -> None:
+    rng = np.random.default_rng(0)
+    chance = rng.random(100_000).astype(np.float32)
+    happened = rng.random(100_000) < chance
+    assert calibration_error(chance, happened) < 0.01
+    assert calibration_error(chance / np.float32(2), happened) == pytest.approx(0.25, abs=0.01)
+
+
+def test_calibration_is_of_what_is_shown_and_padding_is_nothing() -> None:
+    index = np.array([[*range(12)], [3, *[-1] * 11]], np.int32)
+    score = np.where(index >= 0, 0.4, -np.inf).astype(np.float32)
+    found = calibration(index, score, [np.array([0, 11], np.int32), np.array([3], np.int32)])  # 11 is not shown
+    assert found == pytest.approx({"calibration_error": found["calibration_error"], "score_to_met": 0.4 / (2 / 11)})
+    assert calibration(index, score, [np.array([11], np.int32), np.array([9], np.int32)]) == {}
 
 
 def test_interval_holds_the_mean_and_narrows_with_more_learners() -> None:

@@ -1,10 +1,13 @@
 """What is counted, and that it stays few: a label whose values are not bounded would bring the monitoring down."""
 
+from math import isnan
+
 import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from app.domain.releases import CALIBRATION_ERROR, FULL, SCORE_TO_MET, Manifest
 from app.domain.slates import SOURCES, ServedBy, Slate
 from app.features.drift import NUM_BINS, FeatureBins
 from app.features.ranking import PLAIN_FEATURES
@@ -89,6 +92,33 @@ def test_a_batch_is_counted_by_source_stage_and_cause() -> None:
     assert value(metrics, "learnrec_cache_lookups_total", of="embedding", result="miss") == 1
     assert value(metrics, "learnrec_score_count") == 2
     assert value(metrics, "learnrec_feature_psi", feature="difficulty") == pytest.approx(0, abs=0.01)
+
+
+def test_calibration_is_that_of_the_release_and_unknown_where_it_was_not_measured() -> None:
+    metrics, judged = Metrics(), {FULL: {CALIBRATION_ERROR: 0.07, SCORE_TO_MET: 1.3}}
+    metrics.replica = "abc"
+    names = ("learnrec_release_calibration_error", "learnrec_release_score_to_met_ratio")
+    assert all(isnan(value(metrics, name)) for name in names)
+    metrics.models.serving(released(judged))
+    assert [value(metrics, name) for name in names] == [0.07, 1.3]
+    metrics.models.serving(released({FULL: {"ndcg@10": 0.2}}))
+    assert all(isnan(value(metrics, name)) for name in names)
+
+
+def released(judged: dict[str, dict[str, float]]) -> Manifest:
+    return Manifest(
+        release_id="r1",
+        created_at="2026-01-01T00:00:00+00:00",
+        feature_schema=1,
+        embedding_dim=8,
+        num_contents=1,
+        num_learners=1,
+        collection="c",
+        data_snapshot="s",
+        runs={},
+        metrics=judged,
+        files={},
+    )
 
 
 def test_many_values_at_once_make_the_histogram_that_one_by_one_would() -> None:
