@@ -19,6 +19,9 @@ NOW = datetime(2026, 6, 1, tzinfo=UTC)
 VALUES = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=5)
 CHANGES = st.dictionaries(st.sampled_from(["v", "event_id", "user_id", "event_type", "value", "ts_us", "more"]), VALUES)
 CHANGED = CHANGES.map(lambda change: json.dumps(orjson.loads(GOLDEN.read_bytes()) | change).encode())
+AS_WRITTEN = CHANGES.map(
+    lambda change: json.dumps(orjson.loads(GOLDEN.read_bytes()) | change, separators=(",", ":")).encode()
+)
 ENTRIES = st.binary(max_size=50) | CHANGED | VALUES.map(lambda value: json.dumps(value).encode())
 
 
@@ -71,6 +74,18 @@ def test_a_bad_entry_is_named_and_its_neighbours_are_read(change: dict[str, obje
 
     assert decoded.rows == (0, 2)
     assert decoded.bad == ((1, reason),)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(AS_WRITTEN | st.sampled_from([b"", b'{"v":1,"event_id":"\\n"}', b'{"v":1,"event_id":"x"} {}']), max_size=5)
+)
+def test_all_at_once_and_one_by_one_read_the_same(entries: list[bytes]) -> None:
+    at_once = decode_events(entries, now=NOW)
+    one_by_one = decode_events([*entries, b"no event"], now=NOW)
+
+    assert at_once.events.equals(one_by_one.events)
+    assert (at_once.rows, at_once.bad) == (one_by_one.rows, one_by_one.bad[:-1])
 
 
 @settings(deadline=None)
