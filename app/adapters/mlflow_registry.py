@@ -9,10 +9,10 @@ The MLflow client would do the same at 180 MB and 5 s of imports in every replic
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import httpx
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from app.domain.releases import CANDIDATE, Manifest, Trial
 from app.errors import Conflict, NotFound, Unavailable
@@ -22,6 +22,19 @@ MAX_HISTORY = 50
 """Targets of an alias that are remembered."""
 
 Json = dict[str, Any]
+
+
+class RegistryState(BaseModel):
+    """Everything that a registry knows; version 1."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    version: Literal[1] = 1
+    releases: tuple[Manifest, ...]  # oldest first
+    erased: dict[str, dict[str, str]]  # release id -> learner, by pseudonym -> when
+    aliases: dict[str, str]  # release ids
+    histories: dict[str, tuple[str, ...]]  # alias -> what it stood for, oldest first
+    trial: Trial | None
 
 
 class MlflowRegistry:
@@ -73,10 +86,7 @@ class MlflowRegistry:
         history = self._history(alias)
         # History first: after a crash between the two writes, `previous` still finds the present target in it.
         kept = [*history, *([current] if current and history[-1:] != [current] else []), release_id][-MAX_HISTORY:]
-        tag = {"name": self.model, "key": _history_key(alias), "value": json.dumps(kept)}
-        self._call("POST", "registered-models/set-tag", tag)
-        target = {"name": self.model, "alias": alias, "version": version}
-        self._call("POST", "registered-models/alias", target)
+        self._put(alias, kept, version)
 
     def mark_erased(self, release_ids: Sequence[str], learner: str, *, at: str) -> None:
         """A learner, by pseudonym, who helped to train these releases was erased; those not registered are left out."""
@@ -117,6 +127,48 @@ class MlflowRegistry:
         else:
             self._call("DELETE", "registered-models/delete-tag", tag, missing_ok=True)
             self._call("DELETE", "registered-models/alias", alias, missing_ok=True)
+
+    def state(self) -> RegistryState:
+        """All that it knows, in a form that `restore` takes."""
+        versions, tags = self._versions()[::-1], self._model_tags()
+        erased = {
+            _tags(version)["release_id"]: {
+                name.removeprefix(f"{ERASED}."): at
+                for name, at in _tags(version).items()
+                if name.startswith(f"{ERASED}.")
+            }
+            for version in versions
+        }
+        histories = {
+            name.removeprefix(_history_key("")): json.loads(of) for name, of in tags.items() if _is_history(name)
+        }
+        return RegistryState(
+            releases=tuple(Manifest.model_validate_json(_tags(version)["manifest"]) for version in versions),
+            erased={release_id: marks for release_id, marks in erased.items() if marks},
+            aliases={alias: release_id for alias in histories if (release_id := self.aliased(alias))},
+            histories={alias: tuple(known) for alias, known in histories.items()},
+            trial=self.trial(),
+        )
+
+    def restore(self, state: RegistryState) -> None:
+        """Know all that `state` says; again changes nothing. Releases that it does not name stay, under no alias."""
+        for manifest in state.releases:
+            self.register(manifest)
+        for release_id, marks in state.erased.items():
+            for learner, at in marks.items():
+                self.mark_erased([release_id], learner, at=at)
+        for alias in self.state().histories.keys() - state.aliases.keys():
+            self._call("DELETE", "registered-models/alias", {"name": self.model, "alias": alias}, missing_ok=True)
+            tag = {"name": self.model, "key": _history_key(alias)}
+            self._call("DELETE", "registered-models/delete-tag", tag, missing_ok=True)
+        for alias, release_id in state.aliases.items():
+            self._put(alias, list(state.histories[alias]), self._version(release_id))
+        self.put_on_trial(state.trial)
+
+    def _put(self, alias: str, history: list[str], version: str) -> None:
+        tag = {"name": self.model, "key": _history_key(alias), "value": json.dumps(history)}
+        self._call("POST", "registered-models/set-tag", tag)
+        self._call("POST", "registered-models/alias", {"name": self.model, "alias": alias, "version": version})
 
     def _model_tags(self) -> dict[str, str]:
         answer = self._call("GET", "registered-models/get", {"name": self.model}, missing_ok=True)
@@ -169,6 +221,10 @@ def _tags(of: Json) -> dict[str, str]:
 
 def _history_key(alias: str) -> str:
     return f"history.{alias}"
+
+
+def _is_history(tag: str) -> bool:
+    return tag.startswith(_history_key(""))
 
 
 def _quoted(text: str) -> str:

@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,27 @@ class ObjectStore:
 
     def write_json(self, relative: str, value: Any) -> None:
         self.write(relative, json.dumps(value, indent=1, ensure_ascii=False).encode())
+
+    @contextmanager
+    def reading(self, relative: str) -> Iterator[pa.NativeFile]:
+        """The file as a stream, for those that are too large for `read`."""
+        with _translated(relative), self.filesystem.open_input_stream(self.path(relative)) as stream:
+            yield stream
+
+    @contextmanager
+    def writing(self, relative: str) -> Iterator[pa.NativeFile]:
+        """The same to write: half of it may stay where the writer fails, so say elsewhere that it is whole."""
+        target = self.path(relative)
+        with _translated(relative):
+            if isinstance(self.filesystem, fs.LocalFileSystem):
+                self.filesystem.create_dir(target.rpartition("/")[0])
+            with self.filesystem.open_output_stream(target) as stream:
+                yield stream
+
+    def delete(self, relative: str) -> None:
+        """Remove one file; nothing happens where there is none."""
+        with suppress(NotFound), _translated(relative):
+            self.filesystem.delete_file(self.path(relative))
 
     def upload(self, folder: Path, relative: str) -> None:
         """Copy a local folder to `relative`."""

@@ -98,6 +98,22 @@ def rollback() -> None:
     _tell("rolled back to", releases.rollback(load_settings()))
 
 
+@release_app.command("rebuild-index")
+def rebuild_index_(
+    missing: Annotated[bool, typer.Option("--missing", help="Only collections that Milvus has not.")] = False,
+) -> None:
+    """Make Milvus's collections again, of the releases that are live, staged or on trial, from their files.
+
+    While a collection is made anew the service answers from its FAISS index of the same vectors.
+    """
+    from jobs.rebuild_index import rebuild_index
+
+    made = rebuild_index(load_settings(), only_missing=missing, tell=lambda one: typer.echo(f"{one.collection} …"))
+    for manifest in made:
+        typer.echo(f"{manifest.collection}: {manifest.num_contents:,} contents, of release {manifest.release_id}")
+    typer.echo(f"{len(made)} collections made" if made else "Milvus has them all")
+
+
 def _headline(manifest: Manifest, model: str) -> str:
     value = manifest.metrics.get(model, {}).get(HEADLINE)
     return "" if value is None else f"{value:.4f}"

@@ -22,6 +22,8 @@ COMMANDS = {
     "schedule": ("cluster.cli.schedule:schedule_app", "Run the jobs at their times; what was run, and how it ended."),
     "release": ("cluster.cli.releases:release_app", "List, promote and roll back releases."),
     "evaluate": ("cluster.cli.evaluate:evaluate_app", "Measure recommenders on a temporal hold-out."),
+    "backup": ("cluster.cli.backup:backup", "Copy everything that cannot be made again into one folder."),
+    "restore": ("cluster.cli.backup:restore", "Bring back what a backup has, after it was verified."),
     "manifests": ("cluster.cli.manifests:manifests", "Write the schedule's jobs as manifests for Kubernetes."),
     "tune": ("cluster.cli.tune:tune", "Search hyperparameters on the cluster; write the best spec and a report."),
     "capacity": ("cluster.cli.capacity:capacity", "Replicas, machines, shards and money for a load."),

@@ -12,7 +12,7 @@ from app.adapters.postgres.partitions import ensure_months, partition_of
 from app.adapters.postgres.transfer import fetch
 from app.domain.events import EVENT_SCHEMA
 
-_MONTHS = """
+MONTHS = """
 SELECT to_date(substring(inhrelid::regclass::text FROM 'y(\\d{4}m\\d{2})$'), 'YYYY"m"MM')
 FROM pg_inherits WHERE inhparent = 'events'::regclass ORDER BY 1
 """
@@ -38,7 +38,7 @@ class PostgresMonths:
     def months(self) -> tuple[date, ...]:
         """First days of the months that have a partition, oldest first."""
         with translated():
-            return tuple(month for (month,) in self._connection.execute(_MONTHS.encode()).fetchall())
+            return tuple(month for (month,) in self._connection.execute(MONTHS.encode()).fetchall())
 
     def ensure(self, *months: date) -> None:
         """A partition for each of these months."""
