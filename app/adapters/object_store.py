@@ -80,8 +80,9 @@ class ObjectStore:
 
     @contextmanager
     def reading(self, relative: str) -> Iterator[pa.NativeFile]:
-        """The file as a stream, for those that are too large for `read`."""
-        with _translated(relative), self.filesystem.open_input_stream(self.path(relative)) as stream:
+        """The file as a stream, for those that are too large for `read`; its name decompresses nothing."""
+        path = self.path(relative)
+        with _translated(relative), self.filesystem.open_input_stream(path, compression=None) as stream:
             yield stream
 
     @contextmanager
@@ -91,7 +92,7 @@ class ObjectStore:
         with _translated(relative):
             if isinstance(self.filesystem, fs.LocalFileSystem):
                 self.filesystem.create_dir(target.rpartition("/")[0])
-            with self.filesystem.open_output_stream(target) as stream:
+            with self.filesystem.open_output_stream(target, compression=None) as stream:
                 yield stream
 
     def delete(self, relative: str) -> None:

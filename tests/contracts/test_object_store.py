@@ -72,6 +72,19 @@ def test_a_folder_goes_up_and_comes_down(store: ObjectStore, tmp_path: Path) -> 
     assert (tmp_path / "copy" / "deep" / "file").read_bytes() == b"content"
 
 
+def test_streams_carry_bytes_as_they_are_whatever_the_name_says(store: ObjectStore) -> None:
+    with store.writing("bucket/deep/table.csv.zst") as stream:
+        stream.write(b"compressed by somebody else")
+    assert store.files("bucket") == {"deep/table.csv.zst": len(b"compressed by somebody else")}
+    with store.reading("bucket/deep/table.csv.zst") as stream:
+        assert stream.read() == b"compressed by somebody else"
+    with pytest.raises(NotFound), store.reading("bucket/none"):
+        pass
+    for _ in range(2):
+        store.delete("bucket/deep/table.csv.zst")
+    assert store.files("bucket") == {}
+
+
 _HALF = """
 import sys
 from app.adapters.object_store import ObjectStore
