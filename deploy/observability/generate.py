@@ -22,6 +22,8 @@ BURNS = (
 The short window ends the alert soon after the trouble does (The Site Reliability Workbook, chapter 5).
 """
 
+RUNBOOKS = "https://github.com/learnrec/learnrec/blob/main/docs/runbooks"
+
 WIDTH, HEIGHT, COLUMNS = 8, 8, 3
 
 Json = dict[str, Any]
@@ -48,6 +50,7 @@ def _alert(slo: Json, long: str, short: str, factor: float, severity: str) -> Js
         "annotations": {
             "summary": f"the error budget of 30 days burns {factor:g} times too fast: {slo['title']}",
             "description": f"{{{{ $value | humanizePercentage }}}} over {long}; {slo['objective']:.1%} are promised",
+            "runbook_url": f"{RUNBOOKS}/{slo['runbook']}.md",
         },
     }
 

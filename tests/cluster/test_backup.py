@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from pydantic import SecretStr
 
 from app.adapters import logs
 from app.adapters.keyring import add_key, load_keyring
@@ -31,6 +32,7 @@ from jobs.releases import make_live, promote, registry
 from jobs.tracking import tracked
 from jobs.world.export import load_world
 from tests import rows
+from tests.cluster.ingesting import RECEIPT_KEY, SECRET
 from tests.cluster.saved import COLLECTIONS, House
 from tests.engines import running
 from tests.serving.tiny import FIRST, SECOND, publish
@@ -56,6 +58,7 @@ def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowEngine]:
 
 @pytest.fixture
 def house(
+    request: pytest.FixtureRequest,
     mlflow: MlflowEngine,
     clean_postgres: str,
     clean_redis: str,
@@ -67,6 +70,10 @@ def house(
     """Two releases, one live; learners, events, a schedule that ran; one learner opted out."""
     addresses = {"milvus_uri": milvus_lite_uri, "mlflow_uri": mlflow.address}
     settings = Settings(var_dir=tmp_path / "var", postgres_url=clean_postgres, redis_url=clean_redis, **addresses)
+    if getattr(request, "param", "folder") == "s3":
+        bucket, _, options = request.getfixturevalue("s3_store").partition("?")
+        keys = {"pseudonym_keys": SecretStr(SECRET), "receipt_key": SecretStr(RECEIPT_KEY)}
+        settings = settings.model_copy(update={"object_store": f"{bucket}/objects?{options}", **keys})
     house = House(settings, mlflow.home, mlflow.home / "pristine.db")
     shutil.copyfile(house.pristine, mlflow.home / DATABASE)
     with stores.warehouse(settings) as warehouse, logs.event_log(settings) as log:
@@ -86,11 +93,10 @@ def house(
     return house
 
 
-@pytest.mark.parametrize("where", ["folder", pytest.param("s3", marks=pytest.mark.slow)])
-def test_everything_is_as_it_was_after_everything_was_destroyed(
-    house: House, where: str, request: pytest.FixtureRequest, tmp_path: Path
-) -> None:
-    backup = store_of(request.getfixturevalue("s3_store") if where == "s3" else str(tmp_path / "backup"))
+@pytest.mark.parametrize("house", ["folder", pytest.param("s3", marks=pytest.mark.slow)], indirect=True)
+def test_everything_is_as_it_was_after_everything_was_destroyed(house: House, tmp_path: Path) -> None:
+    shared = house.settings.object_store
+    backup = store_of(shared.replace("/objects?", "/backup?") if shared else str(tmp_path / "backup"))
     asked, at = [*house.learners(), canonical_id("nobody knows this one")], datetime.now(UTC)
     with registry(house.settings) as known:
         known.put_on_trial(Trial(release_id=FIRST, canary=0.1))
@@ -102,7 +108,10 @@ def test_everything_is_as_it_was_after_everything_was_destroyed(
     assert not house.objects()
     assert not house.rows("events")
     assert not house.registered().releases
-    restored, notes = restore(house.source, backup, Choice(), quiet)
+    house.store.write("learning-events/events/of another life.parquet", b"in the way")
+    with pytest.raises(Conflict, match="1 files"):
+        restore(house.source, backup, Choice(), quiet)
+    restored, notes = restore(house.source, backup, FORCE, quiet)
 
     assert restored == made == check(backup, quiet)
     assert (made.production, made.staging) == (SECOND, FIRST)

@@ -141,7 +141,7 @@ def test_what_was_destroyed_answers_as_before(stack: Stack, tmp_path: Path) -> N
     kept = {name: (stack.var.root / "keys" / name).read_text() for name in ("pseudonyms", "receipts.pem")}
 
     _do(stack, "down", "--wipe", "--yes")
-    assert not stack.var.root.exists()
+    assert {path.name for path in stack.var.root.glob("*")} <= {"spool"}, "which is of the machine, and empty"
     _do(stack, "up", "--no-serve")
     for name, text in kept.items():
         (stack.var.root / "keys" / name).write_text(text)
