@@ -34,6 +34,8 @@ def backup(
     from cluster.backup.copying import store_of
     from cluster.backup.save import check, save
 
+    if not verify and "://" not in target:
+        Path(target).expanduser().mkdir(mode=0o700, parents=True, exist_ok=True)  # learners' ids will be in it
     with _progress() as tell:
         made = check(store_of(target), tell) if verify else save(_source(), store_of(target), tell)
     _show(made)
