@@ -4,12 +4,13 @@ import asyncio
 import json
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import psycopg
+from pydantic import SecretStr
 from redis import Redis
 
 from app.adapters.keyring import load_keyring
@@ -59,6 +60,14 @@ class House:
     @property
     def store(self) -> ObjectStore:
         return ObjectStore(self.settings.object_store_uri)
+
+    def moved(self, object_store: str) -> "House":
+        """The same keys and servers, with objects elsewhere."""
+        keys = {
+            "pseudonym_keys": SecretStr(self.settings.pseudonym_keys_path.read_text().strip()),
+            "receipt_key": SecretStr(self.settings.receipt_key_path.read_text()),
+        }
+        return replace(self, settings=self.settings.model_copy(update={"object_store": object_store, **keys}))
 
     def rows(self, table: str) -> list[str]:
         with psycopg.connect(self.settings.need("postgres_url"), options="-c timezone=UTC") as connection:
