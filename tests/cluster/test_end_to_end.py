@@ -148,6 +148,9 @@ def test_what_was_destroyed_answers_as_before(stack: Stack, tmp_path: Path) -> N
     _do(stack, "backup", "--verify", str(tmp_path / "backup"))
     _do(stack, "restore", str(tmp_path / "backup"))
     _do(stack, "up")
+    assert "Milvus has them all" in _do(stack, "release", "rebuild-index", "--missing")
+    assert "none changed" in _do(stack, "privacy", "audit", "verify")
+    assert ": 0 to be taken in" in _do(stack, "events", "status")
 
     after = _slates(stack, asked)
     assert {answer["release"] for answer in after} == {answer["release"] for answer in before}
