@@ -6,6 +6,7 @@ goes, and at the end the log gives back what it still has of the time since.
 
 import hashlib
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -33,8 +34,8 @@ from jobs.ingest_events import JOB as INGEST
 from jobs.rebuild_index import rebuild_index
 from jobs.releases import registry
 
-UNDER_WAY = "restoring.json"
-"""In the object store while a restore is under way: which backup is being brought back there."""
+RESTORE = "restore.json"
+"""In the object store: which backup was brought back there last, and when that ended, if it did."""
 
 WAIT_S = 600.0
 ROWS = ("users", "contents", "events", "completions")
@@ -62,7 +63,7 @@ def restore(target: Source, backup: ObjectStore, choice: Choice, tell: Tell) -> 
     notes = _require_keys(manifest, ring, settings, needed=not choice.without_keys)
     _require_room(settings, manifest, force=choice.force)
     store = stores.objects(settings)
-    store.write_json(UNDER_WAY, {"backup_id": manifest.backup_id})
+    store.write_json(RESTORE, {"backup_id": manifest.backup_id, "ended_at": None})
     with stores.warehouse(settings) as lock, lock.exclusive(INGEST, wait_s=WAIT_S):
         kept = _restore_tables(settings, manifest, backup, tell)
         _restore_objects(store, manifest, backup, tell)
@@ -70,7 +71,7 @@ def restore(target: Source, backup: ObjectStore, choice: Choice, tell: Tell) -> 
     if manifest.production:
         rebuild_index(settings, tell=lambda release: tell(f"index {release.release_id}", 0, 0))
     notes += _catch_up(settings, manifest, kept, choice)
-    store.delete(UNDER_WAY)
+    store.write_json(RESTORE, {"backup_id": manifest.backup_id, "ended_at": datetime.now(UTC).isoformat()})
     return manifest, notes
 
 
@@ -114,10 +115,12 @@ def _require_room(settings: Settings, manifest: Manifest, *, force: bool) -> Non
 
 
 def _under_way(store: ObjectStore) -> str | None:
+    """The backup whose restore was begun here and has not ended."""
     try:
-        return str(store.read_json(UNDER_WAY)["backup_id"])
+        last = store.read_json(RESTORE)
     except NotFound:
         return None
+    return None if last["ended_at"] else str(last["backup_id"])
 
 
 def _has_rows(connection: psycopg.Connection[Any], table: str) -> bool:
