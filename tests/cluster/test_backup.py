@@ -188,7 +188,7 @@ def test_whoever_was_erased_or_opted_out_since_stays_so(house: House, tmp_path: 
         assert not [
             line for table in ("users", "events", "completions") for line in house.rows(table) if learner in line
         ]
-        assert not erase_learners.personal_files.remaining(house.store, {name})["parquet.events"]
+        assert not erase_learners.personal_files.remaining(house.store, {learner: {name}})[learner]["parquet.events"]
         found = erasures.find(learner, ring)
         assert found is not None
         assert verified(found.receipt or "", Receipts(settings).public_pem)["remaining"]["postgresql.events"] == 0
