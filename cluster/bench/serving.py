@@ -70,6 +70,7 @@ def _first(served: Served, paths: Sequence[str]) -> dict[str, float]:
     with httpx.Client(
         base_url=served.url(), headers={"Authorization": f"Bearer {served.token()}"}, trust_env=False
     ) as http:
+        http.get("/health").raise_for_status()  # what the first question costs this side
         for path in paths:
             began = time.monotonic()
             http.get(path).raise_for_status()
