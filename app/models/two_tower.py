@@ -197,7 +197,8 @@ class TwoTower(tfrs.Model):
             compute_batch_metrics=False,
             score_mask=self._no_positives(inputs, candidates, batch),
         )
-        return loss / tf.reduce_sum(inputs["strength"])
+        workers = tf.distribute.get_strategy().num_replicas_in_sync  # their gradients are added up, not averaged
+        return loss / (tf.reduce_sum(inputs["strength"]) * workers)
 
     def _no_positives(self, inputs: Tensors, candidates: tf.Tensor, batch: tf.Tensor) -> tf.Tensor:
         """`[B, B + n]`: false where the candidate is another positive of the learner: in the history or the batch."""
