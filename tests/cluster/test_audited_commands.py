@@ -8,10 +8,11 @@ import pytest
 
 from app.adapters.object_store import ObjectStore
 from app.adapters.postgres.audit import PostgresAudit
-from app.domain.releases import MANIFEST, Manifest, Trial
+from app.domain.releases import MANIFEST, Trial
 from app.settings import Settings
 from cluster.stack.ports import free_ports
 from jobs import releases
+from tests.released import manifest
 
 RELEASE = f"audited-{uuid4().hex[:8]}"
 
@@ -22,23 +23,11 @@ def settings(mlflow_uri: str, clean_postgres: str, tmp_path: Path) -> Settings:
     made = Settings(
         var_dir=tmp_path, object_store=tmp_path.as_uri(), postgres_url=clean_postgres, mlflow_uri=mlflow_uri
     )
-    manifest = Manifest(
-        release_id=RELEASE,
-        created_at="2026-01-01T00:00:00Z",
-        feature_schema=1,
-        embedding_dim=128,
-        num_contents=10,
-        num_learners=20,
-        collection="none",
-        data_snapshot="snapshot",
-        runs={},
-        metrics={},
-        files={},
-    )
+    made_release = manifest(RELEASE)
     store = ObjectStore(made.object_store_uri)
-    store.write(f"learning-models/releases/{RELEASE}/{MANIFEST}", manifest.model_dump_json().encode())
+    store.write(f"learning-models/releases/{RELEASE}/{MANIFEST}", made_release.model_dump_json().encode())
     with releases.registry(made) as known:
-        known.register(manifest)
+        known.register(made_release)
     return made
 
 

@@ -9,8 +9,9 @@ import pytest
 
 from app.adapters.object_store import ObjectStore
 from app.adapters.release_files import RELEASES, fetch_release, verify_release
-from app.domain.releases import MANIFEST, Manifest
+from app.domain.releases import MANIFEST
 from app.errors import Conflict, LearnrecError, NotFound
+from tests.released import manifest
 
 FILES = {"items/embeddings.npy": b"\x00" * 10_000, "ranker/ranker.ubj": b"trees"}
 
@@ -22,23 +23,11 @@ def store(tmp_path: Path) -> ObjectStore:
     for name, data in FILES.items():
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         (source / name).write_bytes(data)
-    manifest = Manifest(
-        release_id="r1",
-        created_at="2026-01-01T00:00:00Z",
-        feature_schema=1,
-        embedding_dim=8,
-        num_contents=1,
-        num_learners=1,
-        collection="c",
-        data_snapshot="s",
-        runs={},
-        metrics={},
-        files={name: sha256(data).hexdigest() for name, data in FILES.items()},
-    )
-    (source / MANIFEST).write_text(manifest.model_dump_json())
-    made = ObjectStore((tmp_path / "objects").as_uri())
-    made.upload(source, f"{RELEASES}/r1")
-    return made
+    made = manifest(files={name: sha256(data).hexdigest() for name, data in FILES.items()})
+    (source / MANIFEST).write_text(made.model_dump_json())
+    objects = ObjectStore((tmp_path / "objects").as_uri())
+    objects.upload(source, f"{RELEASES}/r1")
+    return objects
 
 
 def stored(tmp_path: Path) -> Path:

@@ -9,24 +9,14 @@ from app.adapters.mlflow_registry import MlflowRegistry
 from app.domain.releases import CANDIDATE, PRODUCTION, STAGING, Manifest, Trial
 from app.errors import Conflict, NotFound, Unavailable
 from app.ports.registry import ReleaseRegistry
+from tests import released
 
 FILES = {f"towers/variables/{n}": "0" * 64 for n in range(200)}
 
 
 def manifest(release_id: str, created_at: str = "2026-01-01T00:00:00Z") -> Manifest:
-    return Manifest(
-        release_id=release_id,
-        created_at=created_at,
-        feature_schema=1,
-        embedding_dim=128,
-        num_contents=10,
-        num_learners=20,
-        collection=f"learnrec_{release_id}",
-        data_snapshot="snapshot",
-        runs={},
-        metrics={"two_tower": {"ndcg@10": 0.25}},
-        files=FILES,
-    )
+    of_three = {"collection": f"learnrec_{release_id}", "metrics": {"two_tower": {"ndcg@10": 0.25}}, "files": FILES}
+    return released.manifest(release_id, created_at=created_at, **of_three)
 
 
 @pytest.fixture

@@ -2,25 +2,15 @@
 
 from app.domain.releases import FULL, POPULAR, Manifest
 from app.policy.promotion import HEADLINE, Smoke, shortfalls, smoke_shortfalls
+from tests import released
 
 GOOD = Smoke(num_asked=65, num_empty=0, num_ranked=60, num_faults=0)
 
 
 def manifest(ours: float | None, popular: float | None = 0.1) -> Manifest:
     figures = {FULL: ours, POPULAR: popular}
-    return Manifest(
-        release_id="r",
-        created_at="2026-01-01T00:00:00Z",
-        feature_schema=1,
-        embedding_dim=8,
-        num_contents=1,
-        num_learners=1,
-        collection="c",
-        data_snapshot="s",
-        runs={},
-        metrics={name: {HEADLINE: value} for name, value in figures.items() if value is not None},
-        files={},
-    )
+    judged = {name: {HEADLINE: value} for name, value in figures.items() if value is not None}
+    return released.manifest(metrics=judged)
 
 
 def test_as_good_or_a_little_worse_is_good_enough() -> None:

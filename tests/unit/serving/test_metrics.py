@@ -7,7 +7,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.domain.releases import CALIBRATION_ERROR, FULL, SCORE_TO_MET, Manifest
+from app.domain.releases import CALIBRATION_ERROR, FULL, SCORE_TO_MET
 from app.domain.slates import SOURCES, ServedBy, Slate
 from app.features.drift import NUM_BINS, FeatureBins
 from app.features.ranking import PLAIN_FEATURES
@@ -15,6 +15,7 @@ from app.recommend.batch import Outcome, Tally
 from app.recommend.stages import Fault
 from app.serving.families import ArrayHistogram
 from app.serving.metrics import Metrics
+from tests.released import manifest
 
 BOUNDED = {
     "method": "of a known route",
@@ -99,26 +100,10 @@ def test_calibration_is_that_of_the_release_and_unknown_where_it_was_not_measure
     metrics.replica = "abc"
     names = ("learnrec_release_calibration_error", "learnrec_release_score_to_met_ratio")
     assert all(isnan(value(metrics, name)) for name in names)
-    metrics.models.serving(released(judged))
+    metrics.models.serving(manifest(metrics=judged))
     assert [value(metrics, name) for name in names] == [0.07, 1.3]
-    metrics.models.serving(released({FULL: {"ndcg@10": 0.2}}))
+    metrics.models.serving(manifest(metrics={FULL: {"ndcg@10": 0.2}}))
     assert all(isnan(value(metrics, name)) for name in names)
-
-
-def released(judged: dict[str, dict[str, float]]) -> Manifest:
-    return Manifest(
-        release_id="r1",
-        created_at="2026-01-01T00:00:00+00:00",
-        feature_schema=1,
-        embedding_dim=8,
-        num_contents=1,
-        num_learners=1,
-        collection="c",
-        data_snapshot="s",
-        runs={},
-        metrics=judged,
-        files={},
-    )
 
 
 def test_many_values_at_once_make_the_histogram_that_one_by_one_would() -> None:
