@@ -24,7 +24,7 @@ def rebuild_index(
         live = known.aliased(PRODUCTION)
         if live is None:
             raise NotFound("no release is in production: `learnrec release promote` makes one live")
-        wanted = {live, known.previous(PRODUCTION), known.aliased(STAGING), known.aliased(CANDIDATE)} - {None}
+        wanted = {live, known.previous(PRODUCTION), known.aliased(STAGING), known.aliased(CANDIDATE)}
         found = [find_release(known, release_id) for release_id in sorted(filter(None, wanted))]
     longest: dict[str, Manifest] = {}
     for manifest in sorted(found, key=lambda one: (one.num_contents, one.release_id)):

@@ -20,7 +20,22 @@ from cluster.stack.tell import State
 COLOURS = {State.STARTING: "yellow", State.STOPPING: "yellow", State.STOPPED: "red"}
 
 
-class StackProgress:
+class Shown:
+    """A context that shows the progress of who inherits it."""
+
+    _progress: Progress
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+
+class StackProgress(Shown):
     """Shows what `tell` is told. Use as a context; `told` is how many parts there were."""
 
     def __init__(self, console: Console) -> None:
@@ -54,17 +69,8 @@ class StackProgress:
         if not self._console.is_terminal:
             self._console.print(f"{part}: {state}{f' ({note})' if note else ''}", highlight=False, soft_wrap=True)
 
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._progress.stop()
-
-
-class CopyProgress:
+class CopyProgress(Shown):
     """Bytes of every part that is copied: a bar each on a terminal, elsewhere a line when it begins."""
 
     def __init__(self, console: Console) -> None:
@@ -83,12 +89,3 @@ class CopyProgress:
                 size = f" ({total / 1e6:,.1f} MB)" if total else ""
                 self._console.print(f"{part}{size}", highlight=False, soft_wrap=True)
         self._progress.update(self._tasks[part], completed=done)
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._progress.stop()
